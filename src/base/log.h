@@ -1,0 +1,62 @@
+// Logger: JSON lines to one descriptor, one write a line, no global registry, safe to use after fork.
+//
+// Every process makes one in main() and passes it by reference. Thread-safe: a line is one write(2) of at most kMaxLine bytes;
+// longer values are cut. Field values are escaped here, so hostile text cannot forge a line.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/result.h"
+
+namespace skerry {
+
+enum class LogLevel { kDebug, kInfo, kWarn, kError };
+
+// One key and value of a log line. Numbers keep their type.
+struct LogField {
+  LogField(std::string_view k, std::string_view v) : key(k), text(v), quoted(true) {}
+  LogField(std::string_view k, const char* v) : key(k), text(v), quoted(true) {}
+  LogField(std::string_view k, const std::string& v) : key(k), text(v), quoted(true) {}
+  template <typename T>
+    requires std::is_arithmetic_v<T>
+  LogField(std::string_view k, T v) : key(k), text(fmt::format("{}", v)), quoted(false) {}
+
+  std::string_view key;
+  std::string text;
+  bool quoted;
+};
+
+class Logger {
+ public:
+  static constexpr size_t kMaxLine = 8192;
+
+  // Does not own `fd`. `process` and `location` stand in every line.
+  Logger(int fd, std::string process, std::string location = "local") : fd_(fd), process_(std::move(process)), location_(std::move(location)) {}
+
+  void set_level(LogLevel level) { level_ = level; }
+  void log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {}) const;
+  void debug(std::string_view m, std::initializer_list<LogField> f = {}) const { log(LogLevel::kDebug, m, f); }
+  void info(std::string_view m, std::initializer_list<LogField> f = {}) const { log(LogLevel::kInfo, m, f); }
+  void warn(std::string_view m, std::initializer_list<LogField> f = {}) const { log(LogLevel::kWarn, m, f); }
+  void error(std::string_view m, std::initializer_list<LogField> f = {}) const { log(LogLevel::kError, m, f); }
+
+ private:
+  int fd_;
+  std::string process_;
+  std::string location_;
+  LogLevel level_ = LogLevel::kInfo;
+};
+
+// Appends `text` as the inside of a JSON string (no quotes); bytes that are not UTF-8 become U+FFFD.
+void append_json_escaped(std::string& out, std::string_view text);
+
+// "2026-11-23T18:40:01.123Z"
+[[nodiscard]] std::string format_rfc3339_ms(int64_t unix_ms);
+
+}  // namespace skerry
