@@ -1,0 +1,57 @@
+// StartPlan: everything sandboxd needs to make one container. Built by edge (instances) or control (build jobs), checked again by sandboxd.
+//
+// It names layers by digest and never by path; argv, env and cwd are bytes that only the container's own process interprets.
+// encode() gives at most kMaxPlanBytes; a plan travels as a sealed memfd beside its Start message.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "contract/ids.h"
+
+namespace skerry {
+
+inline constexpr size_t kMaxPlanBytes = 1024 * 1024;
+inline constexpr size_t kMaxLayers = 16;          // base image, shim, dependencies, code: four are usual
+inline constexpr size_t kMaxArguments = 256;
+inline constexpr size_t kMaxEnvironment = 400;    // 64 of the user, 100 secrets under two names, and ours
+inline constexpr size_t kMaxStringBytes = 16384;  // one argument or one NAME=value; a secret is at most 10 KB
+
+enum class PlanKind : uint8_t { kInstance = 0, kJob = 1 };
+// How ingress reaches the instance: the shim's inherited unix socket, TCP to $PORT inside, or not at all (jobs).
+enum class Transport : uint8_t { kNone = 0, kUnix = 1, kTcp = 2 };
+enum class Network : uint8_t { kNone = 0, kInternet = 1 };
+
+struct Limits {
+  uint64_t memory_bytes = 256ULL << 20;
+  uint64_t scratch_bytes = 128ULL << 20;  // the writable top, memory-backed
+  uint32_t cpu_millis = 1000;             // of one core
+  uint32_t max_processes = 1024;          // processes and threads
+  uint32_t max_open_files = 4096;
+  auto operator<=>(const Limits&) const = default;
+};
+
+struct StartPlan {
+  std::string id;     // a ULID: the instance's or the job's
+  std::string label;  // <= 128 bytes, given back by List: the revision id, or the job's purpose
+  PlanKind kind = PlanKind::kInstance;
+  std::vector<Digest> layers;  // lowest first
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  // "NAME=value", unique names
+  std::string cwd = "/";
+  std::string hostname = "skerry";
+  Transport transport = Transport::kNone;
+  uint16_t port = 0;  // with kTcp
+  Network network = Network::kInternet;
+  bool has_secrets = false;  // a sealed blob accompanies the plan; keeper fills the rest of the environment
+  Limits limits;
+
+  [[nodiscard]] std::string encode() const;
+  // Checks every bound and that names are well formed; the error names the field.
+  static Result<StartPlan> decode(std::string_view bytes);
+};
+
+}  // namespace skerry
