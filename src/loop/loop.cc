@@ -1,5 +1,6 @@
 #include "loop/loop.h"
 
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -84,6 +85,8 @@ void FdWatch::wake_all() {
 // ---- Loop
 
 Result<std::unique_ptr<Loop>> Loop::create(const Clock& clock) {
+  // A peer that closes early is an error value (EPIPE), never a signal; OpenSSL's socket writes have no MSG_NOSIGNAL.
+  ::signal(SIGPIPE, SIG_IGN);
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return fail_errno("epoll_create1");
   UniqueFd wakeup(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

@@ -1,0 +1,191 @@
+#include "net/stream.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include <cstring>
+
+#include "os/file.h"
+#include "os/unix_socket.h"
+
+namespace skerry {
+
+Stream::Stream(Loop& loop, UniqueFd fd) : loop_(loop), fd_(std::move(fd)), watch_(std::make_unique<FdWatch>(loop, fd_.get())) {}
+
+void Stream::abort() {
+  aborted_ = true;
+  watch_->wake_all();
+}
+
+void Stream::interrupt_read() {
+  if (!reading_) return;
+  interrupted_ = true;
+  watch_->readable().set();
+}
+
+void Stream::on_hangup(std::function<void()> callback) { watch_->on_hangup(std::move(callback)); }
+
+Task<Result<void>> Stream::wait(Direction direction, TimePoint deadline) {
+  Event& event = direction == Direction::kRead ? watch_->readable() : watch_->writable();
+  if (direction == Direction::kRead) reading_ = true;
+  const Wake wake = co_await event.wait(deadline);
+  if (direction == Direction::kRead) reading_ = false;
+  if (aborted_ || (direction == Direction::kRead && std::exchange(interrupted_, false))) co_return fail(ErrorCode::kCancelled, "the connection was given up");
+  if (wake == Wake::kTimeout) co_return fail(ErrorCode::kTimeout, "no progress before the deadline");
+  co_return Result<void>{};
+}
+
+Task<Result<size_t>> Stream::read(std::span<char> into, TimePoint deadline) {
+  for (;;) {
+    if (aborted_) co_return fail(ErrorCode::kCancelled, "the connection was given up");
+    const ssize_t n = ::recv(fd_.get(), into.data(), into.size(), 0);
+    if (n >= 0) co_return static_cast<size_t>(n);
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) co_return fail_errno("read");
+    CO_TRY(co_await wait(Direction::kRead, deadline));
+  }
+}
+
+Task<Result<void>> Stream::write(std::string_view first, std::string_view second, TimePoint deadline) {
+  while (!first.empty() || !second.empty()) {
+    if (aborted_) co_return fail(ErrorCode::kCancelled, "the connection was given up");
+    iovec parts[2] = {{const_cast<char*>(first.data()), first.size()}, {const_cast<char*>(second.data()), second.size()}};
+    msghdr message{};
+    message.msg_iov = first.empty() ? parts + 1 : parts;
+    message.msg_iovlen = first.empty() || second.empty() ? 1 : 2;
+    const ssize_t n = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    if (n >= 0) {
+      const size_t of_first = std::min(static_cast<size_t>(n), first.size());
+      first.remove_prefix(of_first);
+      second.remove_prefix(static_cast<size_t>(n) - of_first);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) co_return fail_errno("write");
+    CO_TRY(co_await wait(Direction::kWrite, deadline));
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Stream::shutdown_write(TimePoint) {
+  if (::shutdown(fd_.get(), SHUT_WR) != 0) co_return fail_errno("shutdown");
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Stream::finish_connect(TimePoint deadline) {
+  for (;;) {
+    // getpeername tells a connection that stands from one in progress, whatever woke us.
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0) co_return Result<void>{};
+    int error = 0;
+    socklen_t error_size = sizeof error;
+    if (::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &error_size) != 0) co_return fail_errno("SO_ERROR");
+    if (error != 0) co_return std::unexpected(Error::from_errno(error, "connect"));
+    CO_TRY(co_await wait(Direction::kWrite, deadline));
+  }
+}
+
+namespace {
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+};
+
+Result<SocketAddress> parse_address(const std::string& address, uint16_t port) {
+  SocketAddress out;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&out.storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage);
+  if (::inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    out.size = sizeof *v4;
+  } else if (::inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    out.size = sizeof *v6;
+  } else {
+    return fail(ErrorCode::kInvalidArgument, "`{}` is not a numeric IP address", address);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<UniqueFd> listen_tcp(const std::string& address, uint16_t port, int backlog) {
+  TRY_ASSIGN(const SocketAddress at, parse_address(address, port));
+  UniqueFd fd(::socket(at.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail_errno("socket");
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (at.storage.ss_family == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at.storage), at.size) != 0) return fail_errno("bind {} port {}", address, port);
+  if (::listen(fd.get(), backlog) != 0) return fail_errno("listen {} port {}", address, port);
+  return fd;
+}
+
+std::string peer_address(int fd) {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return "unknown";
+  char text[INET6_ADDRSTRLEN] = {};
+  if (peer.ss_family == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&peer);
+    ::inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+    return fmt::format("{}:{}", text, ntohs(v4->sin_port));
+  }
+  if (peer.ss_family == AF_INET6) {
+    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&peer);
+    ::inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+    return fmt::format("[{}]:{}", text, ntohs(v6->sin6_port));
+  }
+  return "unix";
+}
+
+Result<void> start_connect_tcp(int fd, const std::string& address, uint16_t port) {
+  TRY_ASSIGN(const SocketAddress to, parse_address(address, port));
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.size) != 0 && errno != EINPROGRESS)
+    return fail_errno("connect to {} port {}", address, port);
+  return {};
+}
+
+Task<Result<std::unique_ptr<Stream>>> connect_unix_stream(Loop& loop, std::string path, TimePoint deadline) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) co_return fail(ErrorCode::kInvalidArgument, "socket path `{}` is too long", path);
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  for (;;) {
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) co_return fail_errno("socket");
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+      co_return std::make_unique<Stream>(loop, std::move(fd));
+    // A full backlog answers EAGAIN and gives nothing to wait on.
+    if (errno != EAGAIN || loop.now() >= deadline) co_return fail_errno("connect `{}`", path);
+    co_await loop.sleep_until(loop.now() + std::chrono::milliseconds(2));
+  }
+}
+
+Task<void> Listener::run(std::function<void(UniqueFd)> on_connection) {
+  while (!closed_) {
+    UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (fd) {
+      const int on = 1;
+      ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // fails on unix sockets, which have no delay
+      on_connection(std::move(fd));
+    } else if (errno == EAGAIN) {
+      (void)co_await watch_.readable().wait();
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      co_await loop_.sleep_until(loop_.now() + std::chrono::milliseconds(20));
+    }
+    // Other errors (ECONNABORTED and the like) belong to the one connection that is gone.
+  }
+}
+
+}  // namespace skerry

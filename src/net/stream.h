@@ -1,0 +1,85 @@
+// Stream: a byte stream over a non-blocking descriptor, with deadlines; plain here, TLS in tls.h.
+//
+// Thread: its loop's. One reader and one writer at a time. abort() makes every wait, now and later, end with kCancelled; the descriptor is
+// closed by the destructor.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "loop/loop.h"
+
+namespace skerry {
+
+class Stream {
+ public:
+  Stream(Loop& loop, UniqueFd fd);
+  virtual ~Stream() = default;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // Bytes read, 0 at EOF. kTimeout, kCancelled, kUnavailable (reset) or kIo.
+  virtual Task<Result<size_t>> read(std::span<char> into, TimePoint deadline);
+  // Writes all of both parts, in one system call where the kernel takes it. The views must live until it returns.
+  virtual Task<Result<void>> write(std::string_view first, std::string_view second, TimePoint deadline);
+  // No more writes; the peer sees EOF.
+  virtual Task<Result<void>> shutdown_write(TimePoint deadline);
+
+  // Waits for a connect() in progress on the descriptor.
+  Task<Result<void>> finish_connect(TimePoint deadline);
+
+  void abort();
+  // Makes the read that waits now end with kCancelled; later operations work again. Nothing happens when no read waits.
+  void interrupt_read();
+  // Runs once, from the loop, when the peer closed its side or the connection failed.
+  void on_hangup(std::function<void()> callback);
+  [[nodiscard]] bool hung_up() const { return watch_->hung_up(); }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] Loop& loop() const { return loop_; }
+
+ protected:
+  enum class Direction : uint8_t { kRead, kWrite };
+  // Waits until the descriptor may be ready.
+  Task<Result<void>> wait(Direction direction, TimePoint deadline);
+  [[nodiscard]] bool aborted() const { return aborted_; }
+
+ private:
+  Loop& loop_;
+  UniqueFd fd_;
+  std::unique_ptr<FdWatch> watch_;  // dies before fd_
+  bool aborted_ = false;
+  bool reading_ = false;
+  bool interrupted_ = false;
+};
+
+// Listening TCP socket, non-blocking, SO_REUSEADDR. `address` is a numeric IPv4 or IPv6 address.
+Result<UniqueFd> listen_tcp(const std::string& address, uint16_t port, int backlog = 1024);
+// "203.0.113.7:4711", "[::1]:80", or "unix".
+[[nodiscard]] std::string peer_address(int fd);
+// Starts a connect; the Stream's finish_connect() waits for it. `fd` must be a non-blocking TCP socket.
+Result<void> start_connect_tcp(int fd, const std::string& address, uint16_t port);
+Task<Result<std::unique_ptr<Stream>>> connect_unix_stream(Loop& loop, std::string path, TimePoint deadline);
+
+// Accepts until the loop stops or `close()`; calls `on_connection` with each new non-blocking descriptor (TCP_NODELAY set for TCP).
+class Listener {
+ public:
+  Listener(Loop& loop, UniqueFd fd) : fd_(std::move(fd)), watch_(loop, fd_.get()), loop_(loop) {}
+  // Out of descriptors: waits a moment instead of spinning; connections wait in the backlog.
+  Task<void> run(std::function<void(UniqueFd)> on_connection);
+  void close() {
+    closed_ = true;
+    watch_.wake_all();
+  }
+
+ private:
+  UniqueFd fd_;
+  FdWatch watch_;
+  Loop& loop_;
+  bool closed_ = false;
+};
+
+}  // namespace skerry
