@@ -7,18 +7,19 @@ import time
 
 from . import bootstrap, chroot, pack, rootfs
 from .errors import BuildError
+from .npm_registry import NpmRegistry
 from .recipe import Recipe
 from .store import Store
 
 
-def build(recipe: Recipe, store: Store) -> tuple[float, int]:
+def build(recipe: Recipe, store: Store, registry: NpmRegistry) -> tuple[float, int]:
     """Returns the seconds it took and the size of the tar."""
     started = time.monotonic()
     work = store.work(recipe.name)
     root = bootstrap.unpack(recipe, store.cache(recipe.suite), work)
     rootfs.finish(recipe, root)
     for step in recipe.steps:
-        importlib.import_module(f".steps.{step}", __package__).run(recipe, root)
+        importlib.import_module(f".steps.{step}", __package__).run(recipe, root, registry)
     versions = {language: _version(root, language, command) for language, command in recipe.versions.items()}
     rootfs.settle(root)
     sha256, size = pack.write(root, store.tar_in_progress(recipe))

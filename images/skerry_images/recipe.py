@@ -16,6 +16,9 @@ LIST_KEYS = ("packages", "omit", "without", "allow", "remove", "steps")
 TABLE_KEYS = ("links", "versions")
 KEYS = {"extends", "abstract", "suite", *LIST_KEYS, *TABLE_KEYS}
 
+# Which tables of pins.toml a step reads.
+STEP_PINS = {"node": ("node", "npm"), "npm": ("node", "npm")}
+
 # Modules that decide what is in an image. Store, lock and command line are not among them: they may change without a rebuild.
 SHARED_MODULES = ("bootstrap.py", "seed", "certificates.py", "rootfs.py", "chroot.py", "pack.py")
 
@@ -41,16 +44,22 @@ def architecture() -> str:
 
 def load_all(root: pathlib.Path = ROOT) -> dict[str, Recipe]:
     """Every recipe that is an image (not abstract), by name."""
-    with open(root / "pins.toml", "rb") as file:
-        pins = tomllib.load(file)
-    arch = architecture()
-    names = sorted(path.stem for path in (root / "recipes").glob("*.toml"))
-    recipes = {}
-    for name in names:
-        merged = _merge(root, name, ())
-        if not merged["abstract"]:
-            recipes[name] = _finish(root, name, merged, pins, arch)
-    return recipes
+    pins, arch = _pins(root), architecture()
+    merged = {path.stem: _merge(root, path.stem, ()) for path in sorted((root / "recipes").glob("*.toml"))}
+    return {name: _finish(root, name, one, pins, arch) for name, one in merged.items() if not one["abstract"]}
+
+
+def load_part(name: str, root: pathlib.Path = ROOT) -> Recipe:
+    """An abstract recipe that names a suite: a root that the build itself needs."""
+    return _finish(root, name, _merge(root, name, ()), _pins(root), architecture())
+
+
+def _pins(root: pathlib.Path) -> dict:
+    try:
+        with open(root / "pins.toml", "rb") as file:
+            return tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BuildError(f"pins.toml: {error}") from error
 
 
 def _read(root: pathlib.Path, name: str) -> dict:
@@ -96,8 +105,8 @@ def _finish(root: pathlib.Path, name: str, merged: dict, pins: dict, arch: str) 
         raise BuildError(f"recipe {name}: suite {suite!r} is not pinned in pins.toml")
     used_pins = {"suite": {suite: pins["suite"][suite]}}
     for step in merged["steps"]:
-        if step in pins:
-            used_pins[step] = pins[step]
+        for pin in STEP_PINS.get(step, ()):
+            used_pins[pin] = pins[pin]
     return Recipe(
         name=name, suite=suite, arch=arch,
         packages=tuple(item for item in merged["packages"] if item not in merged["omit"]),

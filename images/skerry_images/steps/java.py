@@ -3,10 +3,12 @@ import pathlib
 
 from .. import certificates, chroot, rootfs
 from ..errors import BuildError
+from ..npm_registry import NpmRegistry
 from ..recipe import Recipe
 
 
-def run(recipe: Recipe, root: pathlib.Path) -> None:
+def run(recipe: Recipe, root: pathlib.Path, registry: NpmRegistry) -> None:
+    del recipe, registry
     certificates.write_java_keystore(root)
     home = _home(root)
     for command in sorted((home / "bin").iterdir()):

@@ -1,54 +1,42 @@
-"""npm: its own release, fetched by corepack from the registry that the machine's npm configuration names."""
-import os
+"""npm, and the headers with which its node-gyp builds native addons without asking another site for them."""
 import pathlib
-import re
-import shutil
+import tarfile
 
-from .. import chroot
 from ..errors import BuildError
+from ..npm_registry import NpmRegistry
 from ..recipe import Recipe
 
-HOME = "usr/lib/node_modules"
-PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+HOME = "usr/lib/node_modules/npm"
+LEFT_OUT = ("docs/", "man/")
+# OpenSSL's headers for 40 other platforms are most of the package's files; addons include the generic ones.
+OTHER_PLATFORMS = "include/node/openssl/archs/"
+OWN_PLATFORM = {"amd64": "linux-x86_64", "arm64": "linux-aarch64"}
 
 
-def run(recipe: Recipe, root: pathlib.Path) -> None:
-    version = recipe.pins["npm"]["version"]
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environment |= {"COREPACK_HOME": "/tmp/corepack", "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt", "COREPACK_ENABLE_STRICT": "0"}
-    registry = _registry()
-    if registry:
-        environment["COREPACK_NPM_REGISTRY"] = registry
-    chroot.run(root, ["node", "/usr/share/nodejs/corepack/dist/corepack.js", "prepare", f"npm@{version}"], online=True, environment=environment)
-    fetched = next((root / "tmp/corepack").glob(f"**/npm/{version}"), None)
-    if fetched is None:
-        raise BuildError(f"corepack fetched npm@{version}, but left no npm/{version} folder")
-    target = root / HOME / "npm"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(fetched, target, symlinks=True)
-    for folder in ("docs", "man"):
-        shutil.rmtree(target / folder, ignore_errors=True)
+def run(recipe: Recipe, root: pathlib.Path, registry: NpmRegistry) -> None:
+    npm_pin = recipe.pins["npm"]
+    _extract(registry.tarball(npm_pin, npm_pin, recipe.arch), root / HOME, lambda name: not name.startswith(LEFT_OUT))
+    own = OTHER_PLATFORMS + OWN_PLATFORM[recipe.arch] + "/"
+    _extract(registry.tarball(recipe.pins["node"], npm_pin, recipe.arch), root / "usr",
+             lambda name: name.startswith("include/") and (not name.startswith(OTHER_PLATFORMS) or name.startswith(own)))
     for name in ("npm", "npx"):
         link = root / "usr/bin" / name
-        link.unlink(missing_ok=True)
         link.symlink_to(f"../lib/node_modules/npm/bin/{name}-cli.js")
-    shutil.rmtree(root / "usr/share/nodejs/corepack")
-    for link in (root / "usr/bin").iterdir():
-        if link.is_symlink() and not link.exists():
-            link.unlink() if "corepack" in os.readlink(link) else None
+    (root / "usr/etc").mkdir(exist_ok=True)
+    (root / "usr/etc/npmrc").write_text("nodedir=/usr\nupdate-notifier=false\nfund=false\naudit=false\n")
 
 
-def _registry() -> str:
-    """The registry of the machine's npm configuration; empty for npm's default."""
-    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY", "COREPACK_NPM_REGISTRY"):
-        if os.environ.get(name):
-            return os.environ[name].rstrip("/")
-    for path in (pathlib.Path.home() / ".npmrc", pathlib.Path("/etc/npmrc"), pathlib.Path("/usr/etc/npmrc")):
-        try:
-            match = re.search(r"^\s*registry\s*=\s*(\S+)", path.read_text(errors="replace"), re.M)
-        except OSError:
-            continue
-        if match:
-            return match[1].strip("\"'").rstrip("/")
-    return ""
+def _extract(tarball: pathlib.Path, target: pathlib.Path, wanted) -> None:
+    """Writes the regular files of a package for which `wanted(name)` holds, without the leading `package/`."""
+    with tarfile.open(tarball) as package:
+        for entry in package:
+            name = entry.name.partition("/")[2]
+            if not entry.isfile() or not wanted(name):
+                continue
+            # SECURITY: the tarball's hash is pinned, and still no name of it may climb out of the target.
+            if ".." in name.split("/") or name.startswith("/"):
+                raise BuildError(f"{tarball.name}: {entry.name} leads out")
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(package.extractfile(entry).read())
+            path.chmod(0o755 if entry.mode & 0o111 else 0o644)

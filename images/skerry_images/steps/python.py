@@ -2,10 +2,12 @@
 import pathlib
 
 from .. import chroot
+from ..npm_registry import NpmRegistry
 from ..recipe import Recipe
 
 
-def run(recipe: Recipe, root: pathlib.Path) -> None:
+def run(recipe: Recipe, root: pathlib.Path, registry: NpmRegistry) -> None:
+    del recipe, registry
     # Hash-based and unchecked: valid whatever the unpacker does to file times, and the same bytes in every build.
     folders = ["/" + str(path.relative_to(root)) for path in sorted((root / "usr/lib").glob("python3*"))]
     chroot.run(root, ["python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *folders])
