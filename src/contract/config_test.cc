@@ -1,0 +1,57 @@
+#include <gtest/gtest.h>
+
+#include "base/id.h"
+#include "contract/function_config.h"
+#include "contract/watch.h"
+
+namespace skerry {
+namespace {
+
+FunctionConfig sample() {
+  RevisionConfig revision;
+  revision.id = RevisionId("r1");
+  revision.tag = "abc1234";
+  revision.layers = {*Digest::parse("sha256:" + std::string(64, 'b'))};
+  revision.argv = {"/x"};
+  revision.env = {"A=b"};
+  return {FunctionId("f1"), OrgId("default"), "orders", {{"orders-x.skerry.localhost", {{RevisionId("r1"), 100}}}}, {revision}};
+}
+
+TEST(FunctionConfig, RoundTripsThroughTheWatch) {
+  const auto text = watch::encode(watch::FromControl(watch::FunctionChange{7, sample()}));
+  const auto back = watch::decode_from_control(text);
+  ASSERT_TRUE(back) << back.error().message();
+  const auto& change = std::get<watch::FunctionChange>(*back);
+  EXPECT_EQ(change.version, 7U);
+  EXPECT_EQ(json::serialize(change.function.to_json()), json::serialize(sample().to_json()));
+}
+
+TEST(FunctionConfig, RefusesARouteToARevisionItDoesNotHave) {
+  FunctionConfig f = sample();
+  f.routes[0].targets[0].first = RevisionId("other");
+  EXPECT_FALSE(FunctionConfig::from_json(f.to_json()));
+}
+
+TEST(FunctionConfig, PlansAreAcceptedByTheirOwnDecoder) {
+  const RevisionConfig revision = sample().revisions[0];
+  const InstanceId instance(new_ulid());
+  const StartPlan plan = revision.plan(instance);
+  const auto decoded = StartPlan::decode(plan.encode());
+  ASSERT_TRUE(decoded) << decoded.error().message();
+  EXPECT_EQ(decoded->label, "r1");
+}
+
+TEST(FunctionName, FollowsTheContract) {
+  for (const char* good : {"a", "orders", "a-b", "a1", "abcdefghijabcdefghijabcdefghijabcdefghij"}) EXPECT_TRUE(is_function_name(good)) << good;
+  for (const char* bad : {"", "1a", "-a", "a-", "a--b", "A", "a_b", "a.b", "abcdefghijabcdefghijabcdefghijabcdefghijk"}) EXPECT_FALSE(is_function_name(bad)) << bad;
+}
+
+TEST(Watch, UnknownTypesAndFieldsAreErrors) {
+  EXPECT_FALSE(watch::decode_from_control(R"({"type":"boo"})"));
+  EXPECT_FALSE(watch::decode_from_edge(R"({"type":"applied","version":1,"x":2})"));
+  EXPECT_TRUE(watch::decode_from_edge(R"({"type":"applied","version":1})"));
+  EXPECT_FALSE(watch::decode_from_edge("[]"));
+}
+
+}  // namespace
+}  // namespace skerry
