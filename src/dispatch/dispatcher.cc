@@ -1,0 +1,344 @@
+#include "dispatch/dispatcher.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace skerry {
+
+std::string_view to_string(StartMode mode) {
+  switch (mode) {
+    case StartMode::kWarm: return "warm";
+    case StartMode::kThaw: return "thaw";
+    case StartMode::kWake: return "wake";
+    case StartMode::kFork: return "fork";
+    case StartMode::kPrestart: return "prestart";
+    case StartMode::kBoot: return "boot";
+  }
+  return "boot";
+}
+
+enum class InstanceState : uint8_t { kStarting, kReady, kStopping };
+
+struct Dispatcher::Instance {
+  InstanceId id;
+  Revision* revision = nullptr;
+  InstanceState state = InstanceState::kStarting;
+  StartMode mode = StartMode::kBoot;
+  bool used = false;
+  int64_t busy = 0;  // requests in it now
+  int64_t started_ms = 0;
+  TimePoint idle_since{};
+};
+
+struct Dispatcher::Revision {
+  FunctionId function;
+  RevisionConfig config;
+  std::vector<Instance*> free;  // ready, with a free place; the most recently used last
+  std::list<Wait*> queue;
+  int64_t starting = 0;
+  int64_t live = 0;  // ready
+  int64_t stopping = 0;
+  int failures = 0;  // starts in a row
+  TimePoint no_start_before{};
+  std::string last_failure;
+  bool retired = false;
+};
+
+Dispatcher::Dispatcher(Loop& loop, Driver& driver, size_t max_instances) : loop_(loop), driver_(driver), max_instances_(max_instances) {}
+Dispatcher::~Dispatcher() = default;
+
+Dispatcher::Revision* Dispatcher::find(const RevisionId& revision) {
+  const auto it = revisions_.find(revision);
+  return it == revisions_.end() ? nullptr : it->second.get();
+}
+
+bool Dispatcher::knows(const RevisionId& revision) const {
+  const auto it = revisions_.find(revision);
+  return it != revisions_.end() && !it->second->retired;
+}
+
+size_t Dispatcher::waiting(const RevisionId& revision) const {
+  const auto it = revisions_.find(revision);
+  return it == revisions_.end() ? 0 : it->second->queue.size();
+}
+
+void Dispatcher::add_revision(const FunctionId& function, const RevisionConfig& config) {
+  auto& place = revisions_[config.id];
+  if (!place) place = std::make_unique<Revision>();
+  place->function = function;
+  place->config = config;
+  place->retired = false;
+  start_wanted(*place);
+}
+
+void Dispatcher::retire_revision(const RevisionId& id) {
+  Revision* revision = find(id);
+  if (revision == nullptr) return;
+  revision->retired = true;
+  refuse_all(*revision, Error(ErrorCode::kUnavailable, "the revision was taken out of traffic"));
+  for (const auto& [instance_id, instance] : instances_) {
+    if (instance->revision != revision || instance->state == InstanceState::kStopping || instance->busy > 0) continue;
+    stop_instance(*instance, StopKind::kDrain);
+  }
+  forget_if_done(*revision);
+}
+
+void Dispatcher::forget_if_done(Revision& revision) {
+  if (revision.retired && revision.live == 0 && revision.starting == 0 && revision.stopping == 0 && revision.queue.empty())
+    revisions_.erase(RevisionId(revision.config.id));
+}
+
+autoscaler::Load Dispatcher::load_of(const Revision& revision) const {
+  return {.waiting = static_cast<int64_t>(revision.queue.size()),
+          .starting = revision.starting,
+          .live = revision.live,
+          .idle = static_cast<int64_t>(revision.free.size()),
+          .concurrency = revision.config.concurrency,
+          .min_instances = revision.retired || draining_ ? 0 : revision.config.min_instances,
+          .max_instances = revision.config.max_instances,
+          .no_start_before = revision.no_start_before};
+}
+
+// Whether another instance fits; stops the longest idle of another revision where it does not.
+bool Dispatcher::make_room() {
+  if (instances_.size() < max_instances_) return true;
+  Instance* oldest = nullptr;
+  size_t stopping = 0;
+  for (const auto& [id, instance] : instances_) {
+    if (instance->state == InstanceState::kStopping) ++stopping;
+    if (instance->state != InstanceState::kReady || instance->busy > 0) continue;
+    if (oldest == nullptr || instance->idle_since < oldest->idle_since) oldest = instance.get();
+  }
+  // Each place that is being freed serves one waiting start; the start is made when the instance is gone (on_exited).
+  if (stopping == 0 && oldest != nullptr) stop_instance(*oldest, StopKind::kDrain);
+  return false;
+}
+
+void Dispatcher::start_wanted(Revision& revision) {
+  if (revision.retired || draining_) return;
+  for (int64_t n = autoscaler::starts_wanted(load_of(revision), loop_.now()); n > 0; --n) {
+    if (!make_room()) return;
+    auto instance = std::make_unique<Instance>();
+    instance->id = InstanceId(new_ulid());
+    instance->revision = &revision;
+    instance->started_ms = loop_.clock().wall_ms();
+    ++revision.starting;
+    const InstanceId id = instance->id;
+    instances_.emplace(id, std::move(instance));
+    driver_.start(id, revision.function, revision.config);
+  }
+}
+
+struct Dispatcher::Dequeue {
+  Dispatcher& dispatcher;
+  RevisionId revision;
+  Wait& wait;
+  ~Dequeue() {
+    if (wait.granted_ || wait.refused_) return;  // taken off the queue already
+    if (Revision* still = dispatcher.find(revision); still != nullptr) {
+      still->queue.remove(&wait);
+      dispatcher.forget_if_done(*still);
+    }
+  }
+};
+
+Task<Result<Lease>> Dispatcher::lease(RevisionId id, TimePoint deadline, Wait& wait) {
+  Revision* revision = find(id);
+  if (revision == nullptr || revision->retired) co_return fail(ErrorCode::kNotFound, "revision `{}` is not in traffic here", id.str());
+  if (draining_) co_return fail(ErrorCode::kUnavailable, "this location is draining");
+  wait.since_ = loop_.now();
+  if (!revision->free.empty() && revision->queue.empty()) {
+    take_place(*revision->free.back(), wait, StartMode::kWarm);
+    co_return wait.lease_;
+  }
+  if (revision->live == 0 && revision->starting == 0 && loop_.now() < revision->no_start_before)
+    co_return fail(ErrorCode::kFunctionFailed, "{}", revision->last_failure);
+  if (revision->queue.size() >= kMaxQueue) co_return fail(ErrorCode::kTooMany, "{} requests wait already", revision->queue.size());
+  revision->queue.push_back(&wait);
+  // The caller's frame may be destroyed while it waits: the queue must not keep a pointer into it.
+  const Dequeue dequeue{*this, id, wait};
+  start_wanted(*revision);
+  (void)co_await wait.event_.wait(deadline);
+  if (wait.granted_) {
+    // A place granted in the same turn as a cancel or a timeout is served; the caller gives it back if it does not want it.
+    co_return wait.lease_;
+  }
+  if (wait.refused_) co_return std::unexpected(Error(*wait.refused_));
+  if (wait.cancelled_) co_return fail(ErrorCode::kCancelled, "the caller went away");
+  co_return fail(ErrorCode::kTimeout, "no instance was free or ready in time");
+}
+
+void Dispatcher::take_place(Instance& instance, Wait& wait, StartMode mode) {
+  Revision& revision = *instance.revision;
+  assert(instance.state == InstanceState::kReady && instance.busy < revision.config.concurrency);
+  instance.used = true;
+  const auto place = std::find(revision.free.begin(), revision.free.end(), &instance);
+  if (++instance.busy >= revision.config.concurrency && place != revision.free.end()) revision.free.erase(place);
+  wait.granted_ = true;
+  wait.lease_ = {instance.id, revision.config.id, mode, loop_.now() - wait.since_};
+}
+
+void Dispatcher::grant_waiting(Revision& revision) {
+  while (!revision.queue.empty() && !revision.free.empty()) {
+    Wait* wait = revision.queue.front();
+    revision.queue.pop_front();
+    Instance& instance = *revision.free.back();
+    take_place(instance, *wait, instance.used ? StartMode::kWarm : instance.mode);
+    wait->event_.set();
+  }
+}
+
+void Dispatcher::release(const Lease& lease, LeaseEnd end) {
+  const auto it = instances_.find(lease.instance);
+  if (it == instances_.end()) return;  // it exited meanwhile
+  Instance& instance = *it->second;
+  Revision& revision = *instance.revision;
+  assert(instance.busy > 0);
+  const bool was_full = instance.busy-- >= revision.config.concurrency;
+  if (instance.state != InstanceState::kReady) return;
+  if (end == LeaseEnd::kBroken) {
+    stop_instance(instance, StopKind::kKill);
+    start_wanted(revision);
+    return;
+  }
+  if (instance.busy == 0) instance.idle_since = loop_.now();
+  if (revision.retired || draining_) {
+    if (instance.busy == 0) stop_instance(instance, StopKind::kDrain);
+    return;
+  }
+  if (!was_full) std::erase(revision.free, &instance);
+  revision.free.push_back(&instance);
+  grant_waiting(revision);
+}
+
+void Dispatcher::refuse_all(Revision& revision, const Error& error) {
+  for (Wait* wait : revision.queue) {
+    wait->refused_ = std::make_unique<Error>(error);
+    wait->event_.set();
+  }
+  revision.queue.clear();
+}
+
+void Dispatcher::stop_instance(Instance& instance, StopKind kind) {
+  Revision& revision = *instance.revision;
+  if (instance.state == InstanceState::kStarting) --revision.starting;
+  if (instance.state == InstanceState::kReady) --revision.live;
+  std::erase(revision.free, &instance);
+  instance.state = InstanceState::kStopping;
+  ++revision.stopping;
+  driver_.stop(instance.id, kind);
+}
+
+void Dispatcher::on_ready(const InstanceId& id, StartMode mode) {
+  const auto it = instances_.find(id);
+  if (it == instances_.end() || it->second->state != InstanceState::kStarting) return;
+  Instance& instance = *it->second;
+  Revision& revision = *instance.revision;
+  --revision.starting;
+  ++revision.live;
+  revision.failures = 0;
+  instance.state = InstanceState::kReady;
+  instance.mode = mode;
+  instance.idle_since = loop_.now();
+  if (revision.retired || draining_) {
+    stop_instance(instance, StopKind::kDrain);
+    return;
+  }
+  revision.free.push_back(&instance);
+  grant_waiting(revision);
+}
+
+void Dispatcher::on_start_failed(const InstanceId& id, std::string_view phase, std::string_view message) {
+  const auto it = instances_.find(id);
+  if (it == instances_.end()) return;
+  Revision& revision = *it->second->revision;
+  const bool was_starting = it->second->state == InstanceState::kStarting;
+  if (was_starting) --revision.starting;
+  else --revision.stopping;
+  instances_.erase(it);
+  if (was_starting) {
+    ++revision.failures;
+    revision.no_start_before = loop_.now() + autoscaler::start_backoff(revision.failures);
+    revision.last_failure = fmt::format("{}: {}", phase, message);
+    // Nobody waits for a start that will not come: with no instance left, every waiter hears why.
+    if (revision.live == 0 && revision.starting == 0) refuse_all(revision, Error(ErrorCode::kFunctionFailed, revision.last_failure));
+  }
+  forget_if_done(revision);
+}
+
+void Dispatcher::on_exited(const InstanceId& id) {
+  const auto it = instances_.find(id);
+  if (it == instances_.end()) return;
+  Revision& revision = *it->second->revision;
+  switch (it->second->state) {
+    case InstanceState::kStarting: --revision.starting; break;
+    case InstanceState::kReady: --revision.live; break;
+    case InstanceState::kStopping: --revision.stopping; break;
+  }
+  std::erase(revision.free, it->second.get());
+  const bool was_full = instances_.size() >= max_instances_;
+  instances_.erase(it);
+  start_wanted(revision);
+  if (was_full)  // others may have waited for the room
+    for (const auto& [other_id, other] : revisions_) start_wanted(*other);
+  forget_if_done(revision);
+}
+
+bool Dispatcher::adopt(const InstanceId& id, const RevisionId& revision_id) {
+  Revision* revision = find(revision_id);
+  if (revision == nullptr || revision->retired || instances_.contains(id)) return false;
+  auto instance = std::make_unique<Instance>();
+  instance->id = id;
+  instance->revision = revision;
+  instance->state = InstanceState::kReady;
+  instance->used = true;
+  instance->mode = StartMode::kWarm;
+  instance->started_ms = loop_.clock().wall_ms();
+  instance->idle_since = loop_.now();
+  ++revision->live;
+  revision->free.push_back(instance.get());
+  instances_.emplace(id, std::move(instance));
+  grant_waiting(*revision);
+  return true;
+}
+
+void Dispatcher::tick() {
+  const TimePoint now = loop_.now();
+  std::vector<Instance*> done;
+  for (const auto& [id, instance] : instances_) {
+    if (instance->state != InstanceState::kReady || instance->busy > 0) continue;
+    const Revision& revision = *instance->revision;
+    if (autoscaler::may_retire(load_of(revision), instance->idle_since, std::chrono::milliseconds(revision.config.idle_timeout_ms), now))
+      done.push_back(instance.get());
+  }
+  for (Instance* instance : done) {
+    // Asked again: each one that goes changes the load.
+    const Revision& revision = *instance->revision;
+    if (autoscaler::may_retire(load_of(revision), instance->idle_since, std::chrono::milliseconds(revision.config.idle_timeout_ms), now))
+      stop_instance(*instance, StopKind::kDrain);
+  }
+  for (const auto& [id, revision] : revisions_) start_wanted(*revision);
+}
+
+void Dispatcher::drain() {
+  draining_ = true;
+  for (const auto& [id, revision] : revisions_) refuse_all(*revision, Error(ErrorCode::kUnavailable, "this location is draining"));
+  std::vector<Instance*> idle;
+  for (const auto& [id, instance] : instances_)
+    if (instance->state == InstanceState::kReady && instance->busy == 0) idle.push_back(instance.get());
+  for (Instance* instance : idle) stop_instance(*instance, StopKind::kDrain);
+}
+
+std::vector<Dispatcher::InstanceView> Dispatcher::instances() const {
+  std::vector<InstanceView> out;
+  for (const auto& [id, instance] : instances_) {
+    const std::string_view state = instance->state == InstanceState::kStarting   ? "starting"
+                                   : instance->state == InstanceState::kStopping ? "stopping"
+                                   : instance->busy > 0                          ? "busy"
+                                                                                 : "idle";
+    out.push_back({id, instance->revision->function, instance->revision->config.id, state, instance->mode, instance->started_ms});
+  }
+  return out;
+}
+
+}  // namespace skerry

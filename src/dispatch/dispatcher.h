@@ -1,0 +1,139 @@
+// Dispatcher: which instance serves which request. Exact accounting of places; never more than `concurrency` requests in an instance.
+//
+// Owns, for every revision, its instances' places, its bounded queue and its start decisions. Knows no sockets and no processes: it asks a
+// Driver to start and stop, and the driver's owner calls the on_* functions. Single-threaded; time comes from the loop's clock.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "autoscaler/decide.h"
+#include "base/result.h"
+#include "contract/function_config.h"
+#include "contract/ids.h"
+#include "loop/loop.h"
+
+namespace skerry {
+
+enum class StartMode : uint8_t { kWarm, kThaw, kWake, kFork, kPrestart, kBoot };
+[[nodiscard]] std::string_view to_string(StartMode mode);
+
+enum class StopKind : uint8_t {
+  kDrain,  // SIGTERM, up to 10 s for what runs, then SIGKILL
+  kKill,   // SIGKILL now
+};
+
+// What carries out starts and stops; the local sandbox, or an in-memory double. Calls never re-enter the dispatcher.
+class Driver {
+ public:
+  virtual ~Driver() = default;
+  // Ends in on_ready, or on_start_failed, exactly once.
+  virtual void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) = 0;
+  // Ends in on_exited (also when the instance is not ready yet: then without on_start_failed).
+  virtual void stop(const InstanceId& instance, StopKind kind) = 0;
+};
+
+struct Lease {
+  InstanceId instance;
+  RevisionId revision;
+  StartMode mode = StartMode::kWarm;  // how the instance came to be, when this request waited for it; else kWarm
+  Duration queued{};                  // from asking to getting
+};
+
+enum class LeaseEnd : uint8_t { kReusable, kBroken };
+
+class Dispatcher {
+ public:
+  // A queue longer than this only turns overload into timeouts.
+  static constexpr size_t kMaxQueue = 1000;
+  // Instances of all functions together; a new one beyond it takes the place of the longest idle.
+  static constexpr size_t kDefaultMaxInstances = 1000;
+
+  Dispatcher(Loop& loop, Driver& driver, size_t max_instances = kDefaultMaxInstances);
+  ~Dispatcher();
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+
+  // Makes a revision known, or replaces its settings (limits of places, not its code, which is immutable).
+  void add_revision(const FunctionId& function, const RevisionConfig& config);
+  // No new requests: idle instances stop now, busy ones when their request is done; waiters are refused with kUnavailable.
+  void retire_revision(const RevisionId& revision);
+  [[nodiscard]] bool knows(const RevisionId& revision) const;
+
+  // A place in the queue that can be given up. Lives in the caller's frame until lease() returned.
+  class Wait {
+   public:
+    explicit Wait(Loop& loop) : event_(loop) {}
+    // The caller went away: lease() returns kCancelled.
+    void cancel() {
+      cancelled_ = true;
+      event_.set();
+    }
+
+   private:
+    friend class Dispatcher;
+    Event event_;
+    bool cancelled_ = false;
+    bool granted_ = false;
+    Lease lease_;
+    TimePoint since_{};
+    std::unique_ptr<Error> refused_;
+  };
+
+  // kNotFound for an unknown revision, kTooMany when the queue is full, kTimeout, kCancelled, kFunctionFailed when the start failed
+  // (message: "phase: why"), kUnavailable while backing off or draining, kNoCapacity.
+  Task<Result<Lease>> lease(RevisionId revision, TimePoint deadline, Wait& wait);
+  // Gives the place back. kBroken: the instance is killed and takes no more requests.
+  void release(const Lease& lease, LeaseEnd end);
+
+  // Called by the driver's owner.
+  void on_ready(const InstanceId& instance, StartMode mode);
+  void on_start_failed(const InstanceId& instance, std::string_view phase, std::string_view message);
+  void on_exited(const InstanceId& instance);
+  // An instance that lived before this process: joins the idle set. False (stop it) when its revision is not known or retired.
+  bool adopt(const InstanceId& instance, const RevisionId& revision);
+
+  // Retires idle instances and makes delayed starts; call at least every second.
+  void tick();
+  // Stops everything idle and refuses what waits; for shutdown.
+  void drain();
+  struct InstanceView {
+    InstanceId id;
+    FunctionId function;
+    RevisionId revision;
+    std::string_view state;
+    StartMode mode;
+    int64_t started_ms;
+  };
+  [[nodiscard]] std::vector<InstanceView> instances() const;
+  [[nodiscard]] size_t waiting(const RevisionId& revision) const;
+
+ private:
+  struct Revision;
+  struct Instance;
+  struct Dequeue;
+
+  Revision* find(const RevisionId& revision);
+  [[nodiscard]] autoscaler::Load load_of(const Revision& revision) const;
+  void start_wanted(Revision& revision);
+  bool make_room();
+  void grant_waiting(Revision& revision);
+  void take_place(Instance& instance, Wait& wait, StartMode mode);
+  void refuse_all(Revision& revision, const Error& error);
+  void stop_instance(Instance& instance, StopKind kind);
+  void forget_if_done(Revision& revision);
+
+  Loop& loop_;
+  Driver& driver_;
+  size_t max_instances_;
+  bool draining_ = false;
+  std::unordered_map<RevisionId, std::unique_ptr<Revision>> revisions_;
+  std::unordered_map<InstanceId, std::unique_ptr<Instance>> instances_;
+};
+
+}  // namespace skerry
