@@ -39,7 +39,7 @@ def unpack(recipe: Recipe, cache: pathlib.Path, work: pathlib.Path) -> pathlib.P
     keep = f'cp -aln "$1"/var/cache/apt/archives/*.deb {shlex.quote(str(cache / "archives"))}/'
     _mmdebstrap(recipe.suite, work, [
         "--variant=extract", "--skip=update,chroot/mount", "--include=" + ",".join(recipe.packages),
-        f'--setup-hook={seed} "$1"', f"--customize-hook={keep}"], root, IMAGE_TIMEOUT_S)
+        f'--setup-hook={seed} "$1"', f"--extract-hook={keep}"], root, IMAGE_TIMEOUT_S)
     return root
 
 

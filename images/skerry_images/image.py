@@ -21,7 +21,7 @@ def build(recipe: Recipe, store: Store, registry: NpmRegistry) -> tuple[float, i
     for step in recipe.steps:
         importlib.import_module(f".steps.{step}", __package__).run(recipe, root, registry)
     versions = {language: _version(root, language, command) for language, command in recipe.versions.items()}
-    rootfs.settle(root)
+    rootfs.settle(recipe, root)
     sha256, size = pack.write(root, store.tar_in_progress(recipe))
     packages = sorted((work / "resolved").read_text().splitlines())
     store.publish(recipe, sha256, size, versions, packages)

@@ -12,7 +12,7 @@ import tomllib
 from .errors import BuildError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LIST_KEYS = ("packages", "omit", "without", "allow", "remove", "steps")
+LIST_KEYS = ("packages", "omit", "without", "allow", "remove", "steps", "owned_by_fn")
 TABLE_KEYS = ("links", "versions")
 KEYS = {"extends", "abstract", "suite", *LIST_KEYS, *TABLE_KEYS}
 
@@ -32,6 +32,7 @@ class Recipe:
     without: tuple[str, ...]
     remove: tuple[str, ...]
     steps: tuple[str, ...]
+    owned_by_fn: tuple[str, ...]
     links: dict[str, str]
     versions: dict[str, list[str]]
     pins: dict
@@ -111,7 +112,8 @@ def _finish(root: pathlib.Path, name: str, merged: dict, pins: dict, arch: str) 
         name=name, suite=suite, arch=arch,
         packages=tuple(item for item in merged["packages"] if item not in merged["omit"]),
         without=tuple(item for item in merged["without"] if item not in merged["allow"]),
-        remove=tuple(merged["remove"]), steps=tuple(merged["steps"]), links=merged["links"], versions=merged["versions"],
+        remove=tuple(merged["remove"]), steps=tuple(merged["steps"]), owned_by_fn=tuple(merged["owned_by_fn"]),
+        links=merged["links"], versions=merged["versions"],
         pins=used_pins, digest=_digest(root, merged, used_pins, arch))
 
 

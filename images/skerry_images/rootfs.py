@@ -50,7 +50,7 @@ def finish(recipe: Recipe, root: pathlib.Path) -> None:
                                          f"VERSION_CODENAME={recipe.suite}\nVARIANT_ID={recipe.name}\n")
 
 
-def settle(root: pathlib.Path) -> None:
+def settle(recipe: Recipe, root: pathlib.Path) -> None:
     """After the steps: loader cache, modes, times. Nothing may be written after this."""
     if (root / "usr/lib").is_dir() and any((root / "usr/lib").glob("*/libc.so.6")):
         done = subprocess.run(["ldconfig", "-r", str(root)], capture_output=True, text=True)
@@ -64,9 +64,8 @@ def settle(root: pathlib.Path) -> None:
     for folder, directories, files in os.walk(root):
         for name in directories + files:
             _settle_entry(root, pathlib.Path(folder, name))
-    home = root / "home/fn"
-    os.chown(home, USER_ID, USER_ID)
-    home.chmod(0o755)
+    for name in ("home/fn", *recipe.owned_by_fn):
+        _give(root / name)
     set_times(root)
 
 
@@ -94,6 +93,14 @@ def _settle_entry(root: pathlib.Path, path: pathlib.Path) -> None:
     wanted |= 0o555 if path.is_dir() and path != root / "root" else 0o400
     if wanted != mode:
         path.chmod(wanted)
+
+
+def _give(top: pathlib.Path) -> None:
+    """Makes a folder and all in it the property of fn."""
+    os.chown(top, USER_ID, USER_ID)
+    for folder, directories, files in os.walk(top):
+        for name in directories + files:
+            os.chown(os.path.join(folder, name), USER_ID, USER_ID, follow_symlinks=False)
 
 
 def _directory(path: pathlib.Path, mode: int) -> None:
