@@ -1,0 +1,112 @@
+"""Turns every test into one per language and shape: `-k python` runs one language, `-k python-wsgi` one shape of it.
+
+A test that takes `shim` gets a running, ready shim, shared by the tests of its file (a conformance function keeps no state that tests could share by
+accident: gates and ids are unique). `fresh` starts one of its own. `@pytest.mark.needs("told")` skips variants without the capability.
+"""
+
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from adapters import CAPABILITIES, FUNCTIONS, LANGUAGES, load  # noqa: E402
+from kit.process import Shim  # noqa: E402
+
+
+class Case:
+    """A language and one of its projects; prepares the project once per session."""
+
+    _programs: dict = {}
+
+    def __init__(self, language, adapter, folder, detail):
+        self.language, self.adapter, self.folder, self.detail = language, adapter, folder, detail
+
+    def program(self, scratch_root):
+        key = (self.language, self.folder)
+        if key not in self._programs:
+            scratch = scratch_root.mktemp(f"{self.language}-{Path(self.folder).name}")
+            self._programs[key] = self.adapter.prepare(FUNCTIONS / self.language / self.folder, scratch)
+        return self._programs[key]
+
+
+def cases(kind):
+    """pytest parameters for every variant (`kind` "variants") or start failure ("failures")."""
+    for language in LANGUAGES:
+        adapter = load(language)
+        reason = f"tests/conformance/adapters/{language}.py does not exist" if adapter is None else adapter.absent()
+        if reason:
+            yield pytest.param(None, id=language, marks=pytest.mark.skip(reason=reason))
+            continue
+        for detail in getattr(adapter, kind):
+            folder = detail.name if kind == "variants" else f"failures/{detail.kind}"
+            yield pytest.param(Case(language, adapter, folder, detail), id=f"{language}-{folder.rpartition('/')[2]}")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs(*capabilities): skip variants whose contract does not promise these")
+
+
+def pytest_generate_tests(metafunc):
+    for name, kind in (("case", "variants"), ("failure", "failures")):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, list(cases(kind)), scope="module")
+
+
+@pytest.fixture(autouse=True)
+def _capabilities(request):
+    marker = request.node.get_closest_marker("needs")
+    if marker is None:
+        return
+    assert set(marker.args) <= CAPABILITIES, f"unknown capability in {marker.args}"
+    case = request.getfixturevalue("case")
+    for capability in marker.args:
+        if capability not in case.detail.capabilities:
+            pytest.skip(f"{case.language}-{case.detail.name} does not promise {capability}")
+
+
+@pytest.fixture(scope="module")
+def _shared_shim(case, tmp_path_factory):
+    with Shim(case.program(tmp_path_factory), case.adapter.start_timeout_s) as shim:
+        shim.wait_ready()
+        yield shim
+
+
+@pytest.fixture
+def shim(_shared_shim):
+    """A ready shim, shared by the tests of one file. The process must outlive the test."""
+    yield _shared_shim
+    assert _shared_shim.process.poll() is None, f"the shim exited: {_shared_shim.err.so_far()}"
+
+
+@pytest.fixture
+def fresh(case, tmp_path_factory):
+    """A ready shim of the test's own, which the test may end."""
+    with Shim(case.program(tmp_path_factory), case.adapter.start_timeout_s) as shim:
+        shim.wait_ready()
+        yield shim
+
+
+@pytest.fixture
+def start(case, tmp_path_factory):
+    """`start(**environment)` -> a shim that was started and not waited for."""
+    shims = []
+
+    def begin(**environment):
+        shims.append(Shim(case.program(tmp_path_factory), case.adapter.start_timeout_s, environment))
+        return shims[-1]
+
+    yield begin
+    for shim in shims:
+        shim.close()
+
+
+_unique = itertools.count(1)
+
+
+@pytest.fixture
+def name():
+    """A name for a gate or an id that no other test uses."""
+    return f"n{next(_unique)}"
