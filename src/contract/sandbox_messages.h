@@ -48,7 +48,8 @@ struct GetUsage {
 
 // ---- starter -> client
 
-// The container's process exists. fds for an instance: read ends of stdout, stderr and status, then with Transport::kTcp four unconnected sockets.
+// The container's process exists. fds for an instance: read ends of stdout, stderr and status, a read descriptor of its CPU counter
+// (cpuacct.usage, or cpu.stat with cgroup v2), then with Transport::kTcp four unconnected sockets. All non-blocking. None for a job.
 // With Transport::kUnix the shim's socket is <run_dir>/instances/<id>.sock. Times are microseconds spent in each phase.
 struct Started {
   uint64_t request = 0;

@@ -5,18 +5,6 @@
 
 namespace skerry {
 
-std::string_view to_string(StartMode mode) {
-  switch (mode) {
-    case StartMode::kWarm: return "warm";
-    case StartMode::kThaw: return "thaw";
-    case StartMode::kWake: return "wake";
-    case StartMode::kFork: return "fork";
-    case StartMode::kPrestart: return "prestart";
-    case StartMode::kBoot: return "boot";
-  }
-  return "boot";
-}
-
 enum class InstanceState : uint8_t { kStarting, kReady, kStopping };
 
 struct Dispatcher::Instance {

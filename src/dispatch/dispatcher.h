@@ -1,7 +1,7 @@
 // Dispatcher: which instance serves which request. Exact accounting of places; never more than `concurrency` requests in an instance.
 //
 // Owns, for every revision, its instances' places, its bounded queue and its start decisions. Knows no sockets and no processes: it asks a
-// Driver to start and stop, and the driver's owner calls the on_* functions. Single-threaded; time comes from the loop's clock.
+// Driver to start and stop, and hears through DriverEvents what became of it. Single-threaded; time comes from the loop's clock.
 #pragma once
 
 #include <cstdint>
@@ -14,40 +14,14 @@
 
 #include "autoscaler/decide.h"
 #include "base/result.h"
+#include "contract/driver.h"
 #include "contract/function_config.h"
 #include "contract/ids.h"
 #include "loop/loop.h"
 
 namespace skerry {
 
-enum class StartMode : uint8_t { kWarm, kThaw, kWake, kFork, kPrestart, kBoot };
-[[nodiscard]] std::string_view to_string(StartMode mode);
-
-enum class StopKind : uint8_t {
-  kDrain,  // SIGTERM, up to 10 s for what runs, then SIGKILL
-  kKill,   // SIGKILL now
-};
-
-// What carries out starts and stops; the local sandbox, or an in-memory double. Calls never re-enter the dispatcher.
-class Driver {
- public:
-  virtual ~Driver() = default;
-  // Ends in on_ready, or on_start_failed, exactly once.
-  virtual void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) = 0;
-  // Ends in on_exited (also when the instance is not ready yet: then without on_start_failed).
-  virtual void stop(const InstanceId& instance, StopKind kind) = 0;
-};
-
-struct Lease {
-  InstanceId instance;
-  RevisionId revision;
-  StartMode mode = StartMode::kWarm;  // how the instance came to be, when this request waited for it; else kWarm
-  Duration queued{};                  // from asking to getting
-};
-
-enum class LeaseEnd : uint8_t { kReusable, kBroken };
-
-class Dispatcher {
+class Dispatcher final : public DriverEvents {
  public:
   // A queue longer than this only turns overload into timeouts.
   static constexpr size_t kMaxQueue = 1000;
@@ -55,7 +29,7 @@ class Dispatcher {
   static constexpr size_t kDefaultMaxInstances = 1000;
 
   Dispatcher(Loop& loop, Driver& driver, size_t max_instances = kDefaultMaxInstances);
-  ~Dispatcher();
+  ~Dispatcher() override;
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
 
@@ -91,10 +65,9 @@ class Dispatcher {
   // Gives the place back. kBroken: the instance is killed and takes no more requests.
   void release(const Lease& lease, LeaseEnd end);
 
-  // Called by the driver's owner.
-  void on_ready(const InstanceId& instance, StartMode mode);
-  void on_start_failed(const InstanceId& instance, std::string_view phase, std::string_view message);
-  void on_exited(const InstanceId& instance);
+  void on_ready(const InstanceId& instance, StartMode mode) override;
+  void on_start_failed(const InstanceId& instance, std::string_view phase, std::string_view message) override;
+  void on_exited(const InstanceId& instance) override;
   // An instance that lived before this process: joins the idle set. False (stop it) when its revision is not known or retired.
   bool adopt(const InstanceId& instance, const RevisionId& revision);
 

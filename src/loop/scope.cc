@@ -27,6 +27,10 @@ Task<void> Scope::join() {
 
 Scope::~Scope() {
   closed_ = true;
+  stop();
+}
+
+void Scope::stop() {
   while (!running_.empty()) {
     const std::coroutine_handle<> handle = running_.front();
     running_.pop_front();

@@ -19,6 +19,8 @@ class Scope {
 
   // Runs `task` until its first suspension before returning. False, and the task is dropped, when the scope is closed.
   bool spawn(Task<void> task);
+  // Destroys what runs, each task where it is suspended. Not from inside one of them.
+  void stop();
   // No new tasks from here on.
   void close() { closed_ = true; }
   // Waits until every task has ended. One waiter.

@@ -31,9 +31,15 @@ void Stream::on_hangup(std::function<void()> callback) { watch_->on_hangup(std::
 
 Task<Result<void>> Stream::wait(Direction direction, TimePoint deadline) {
   Event& event = direction == Direction::kRead ? watch_->readable() : watch_->writable();
-  if (direction == Direction::kRead) reading_ = true;
+  // Cleared also when the waiting coroutine is destroyed: a later interrupt must not hit another read.
+  struct Reading {
+    bool* flag;
+    ~Reading() {
+      if (flag != nullptr) *flag = false;
+    }
+  } const reading{direction == Direction::kRead ? &reading_ : nullptr};
+  if (reading.flag != nullptr) *reading.flag = true;
   const Wake wake = co_await event.wait(deadline);
-  if (direction == Direction::kRead) reading_ = false;
   if (aborted_ || (direction == Direction::kRead && std::exchange(interrupted_, false))) co_return fail(ErrorCode::kCancelled, "the connection was given up");
   if (wake == Wake::kTimeout) co_return fail(ErrorCode::kTimeout, "no progress before the deadline");
   co_return Result<void>{};
@@ -59,6 +65,7 @@ Task<Result<void>> Stream::write(std::string_view first, std::string_view second
     message.msg_iovlen = first.empty() || second.empty() ? 1 : 2;
     const ssize_t n = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
     if (n >= 0) {
+      bytes_written_ += static_cast<uint64_t>(n);
       const size_t of_first = std::min(static_cast<size_t>(n), first.size());
       first.remove_prefix(of_first);
       second.remove_prefix(static_cast<size_t>(n) - of_first);

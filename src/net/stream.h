@@ -38,6 +38,8 @@ class Stream {
   // Runs once, from the loop, when the peer closed its side or the connection failed.
   void on_hangup(std::function<void()> callback);
   [[nodiscard]] bool hung_up() const { return watch_->hung_up(); }
+  // Bytes the kernel has taken; when a write failed and this did not move, the peer has seen nothing of it.
+  [[nodiscard]] uint64_t bytes_written() const { return bytes_written_; }
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] Loop& loop() const { return loop_; }
 
@@ -46,6 +48,7 @@ class Stream {
   // Waits until the descriptor may be ready.
   Task<Result<void>> wait(Direction direction, TimePoint deadline);
   [[nodiscard]] bool aborted() const { return aborted_; }
+  uint64_t bytes_written_ = 0;
 
  private:
   Loop& loop_;

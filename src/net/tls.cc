@@ -164,6 +164,7 @@ Task<Result<void>> TlsStream::write(std::string_view first, std::string_view sec
       size_t n = 0;
       const int result = SSL_write_ex(ssl_, part->data(), part->size(), &n);
       if (result == 1) {
+        bytes_written_ += n;
         part->remove_prefix(n);
         continue;
       }

@@ -1,0 +1,52 @@
+// The seam between dispatch and what makes instances: the local sandbox today, an in-memory double in tests and the simulator, a cluster later.
+// Nothing on dispatch's side may assume that an instance is a process on this machine.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/clock.h"
+#include "contract/function_config.h"
+#include "contract/ids.h"
+
+namespace skerry {
+
+// How the instance that served a request came to be (docs/ARCHITECTURE.md, the start ladder).
+enum class StartMode : uint8_t { kWarm, kThaw, kWake, kFork, kPrestart, kBoot };
+[[nodiscard]] std::string_view to_string(StartMode mode);
+
+enum class StopKind : uint8_t {
+  kDrain,  // SIGTERM, up to 10 s for what runs, then SIGKILL
+  kKill,   // SIGKILL now
+};
+
+// Carries out starts and stops. Calls never re-enter the caller; what happens is told through DriverEvents later.
+class Driver {
+ public:
+  virtual ~Driver() = default;
+  // Ends in on_ready or on_start_failed, exactly once, unless stop() came first.
+  virtual void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) = 0;
+  // Ends in on_exited, exactly once, whatever state the instance is in.
+  virtual void stop(const InstanceId& instance, StopKind kind) = 0;
+};
+
+class DriverEvents {
+ public:
+  virtual ~DriverEvents() = default;
+  virtual void on_ready(const InstanceId& instance, StartMode mode) = 0;
+  // `phase`: slot, mount, process, secrets (sandbox), runtime, code, ready (the function's own start-up). `message` may be shown to a caller.
+  virtual void on_start_failed(const InstanceId& instance, std::string_view phase, std::string_view message) = 0;
+  virtual void on_exited(const InstanceId& instance) = 0;
+};
+
+// A place in an instance, held by one request.
+struct Lease {
+  InstanceId instance;
+  RevisionId revision;
+  StartMode mode = StartMode::kWarm;  // how the instance came to be, when this request waited for it; else kWarm
+  Duration queued{};                  // from asking to getting
+};
+
+enum class LeaseEnd : uint8_t { kReusable, kBroken };
+
+}  // namespace skerry

@@ -1,0 +1,73 @@
+// Proxy: one request from the internet through an instance and back. The walk is in docs/ARCHITECTURE.md, "A request".
+//
+// Thread: its loop's. Everything else of edge is reached through the interfaces of instances.h.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "ingress/headers.h"
+#include "ingress/instances.h"
+#include "ingress/route_table.h"
+#include "loop/scope.h"
+#include "net/http_server.h"
+
+namespace skerry {
+
+struct ProxySettings {
+  std::string location;
+  Duration stream_idle = std::chrono::milliseconds(limits::kStreamIdleMs);
+  Duration stream_max = std::chrono::milliseconds(limits::kStreamMaxMs);
+  Duration settle_time = std::chrono::seconds(5);  // CONTRACT: after the caller went away, then the instance is killed
+};
+
+class Proxy {
+ public:
+  Proxy(Loop& loop, const Logger& access_log, const ProxySettings& settings, Instances& instances, Meter& meter);
+
+  // Replaces the routes for new requests.
+  void set_routes(std::shared_ptr<const RouteTable> routes) { routes_ = std::move(routes); }
+  // Whether the certificate in use covers a host; asked only for hosts without a route.
+  void set_covers(std::function<bool(const std::string&)> covers) { covers_ = std::move(covers); }
+
+  // `peer` is the caller's address without its port; `scheme` is "https" or "http".
+  Task<void> handle(Exchange& exchange, const std::string& peer, std::string_view scheme);
+
+ private:
+  struct Request;  // the state of one request, in handle's frame
+  enum class Outcome : uint8_t { kDone, kRetry };
+
+  Task<void> serve(Request& r);
+  // One attempt on one instance. kRetry only when the instance has certainly not seen a byte.
+  Task<Outcome> attempt(Request& r);
+  Task<void> upload(Request& r);
+  Task<Result<void>> send_request(Request& r);
+  Task<void> relay_answer(Request& r, const http::ResponseHead& head);
+  Task<void> relay_upgrade(Request& r, const http::ResponseHead& head);
+  Task<void> answer_failure(Request& r, Error error);
+  Task<void> fail_with(Request& r, int status, std::string_view code, std::string_view message, std::string_view headers = {});
+  Task<void> refuse_lease(Request& r, const Error& error);
+  void measure(Request& r);
+  void log_request(const Request& r);
+  // Lets an instance whose caller is gone finish, then gives its place back or has it killed.
+  Task<void> settle(Lease lease, std::unique_ptr<HttpClientConnection> connection);
+  // Hands the connection to settle(); the request itself is over for the instance's place.
+  void detach(Request& r);
+  // Closes the connection and has the instance killed.
+  void drop(Request& r);
+  void give_back(Request& r, LeaseEnd end);
+
+  Loop& loop_;
+  const Logger& access_log_;
+  const ProxySettings& settings_;
+  Instances& instances_;
+  Meter& meter_;
+  // Shared with the requests that began with it.
+  std::shared_ptr<const RouteTable> routes_ = std::make_shared<const RouteTable>();
+  std::function<bool(const std::string&)> covers_;
+  uint64_t pick_ = 0;
+  Scope settling_;
+};
+
+}  // namespace skerry

@@ -1,0 +1,430 @@
+#include "runtime/local_driver.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <set>
+
+#include "json/json.h"
+#include "loop/latch.h"
+#include "os/file.h"
+
+namespace skerry {
+namespace {
+
+constexpr size_t kStatusLineBytes = 4096;
+constexpr size_t kFixedDescriptors = 4;  // stdout, stderr, status, CPU counter
+constexpr size_t kMaxIdleConnections = 16;
+constexpr auto kFirstRetry = std::chrono::milliseconds(1);
+constexpr auto kLastRetry = std::chrono::milliseconds(20);
+
+Error start_error(std::string_view phase, std::string_view message) { return Error(ErrorCode::kFunctionFailed, fmt::format("{}: {}", phase, message)); }
+
+}  // namespace
+
+struct LocalDriver::Instance {
+  explicit Instance(Loop& loop) : progress(loop), exited(loop) {}
+
+  LogSource source;
+  RevisionConfig config;
+  uint64_t start_request = 0;
+  Event progress;  // Started, StartFailed or Exited came; one waiter, run_instance
+  Latch exited;
+  bool started = false;
+  bool adopted = false;
+  bool ready = false;
+  bool stop_asked = false;
+  bool reported = false;  // the terminal event went to dispatch
+  std::string failed_phase;
+  std::string failed_message;
+  sandbox::Exited end;
+
+  UniqueFd out, err, status, cpu;
+  std::vector<UniqueFd> sockets;
+  LineCutter out_lines, err_lines;
+  std::string request_id;
+  std::vector<std::unique_ptr<HttpClientConnection>> idle;
+};
+
+LocalDriver::LocalDriver(Loop& loop, const Logger& logger, FunctionLog& log, std::string run_dir)
+    : loop_(loop), logger_(logger), log_(log), run_dir_(std::move(run_dir)), client_(loop, logger, run_dir_ + "/starter.sock", *this), scope_(loop) {}
+LocalDriver::~LocalDriver() = default;
+
+void LocalDriver::run() { scope_.spawn(client_.run()); }
+
+std::shared_ptr<LocalDriver::Instance> LocalDriver::find(const InstanceId& id) {
+  const auto it = instances_.find(id);
+  return it == instances_.end() ? nullptr : it->second;
+}
+
+// ---- starting
+
+void LocalDriver::start(const InstanceId& id, const FunctionId& function, const RevisionConfig& revision) {
+  auto instance = std::make_shared<Instance>(loop_);
+  instance->source = {function, revision.id, id};
+  instance->config = revision;
+  instances_[id] = instance;
+  if (auto sent = send_start(*instance); !sent) {
+    instance->failed_phase = "sandbox";
+    instance->failed_message = sent.error().message();
+    instance->progress.set();
+  }
+  scope_.spawn(run_instance(std::move(instance)));
+}
+
+Result<void> LocalDriver::send_start(Instance& instance) {
+  instance.start_request = next_request_++;
+  TRY_ASSIGN(const UniqueFd plan, make_sealed_memfd("plan", instance.config.plan(instance.source.instance).encode()));
+  UniqueFd secrets;
+  std::vector<int> fds{plan.get()};
+  if (!instance.config.sealed_secrets.empty()) {
+    // Base64 of what only keeper can open: passed on as it is.
+    TRY_ASSIGN(secrets, make_sealed_memfd("secrets", instance.config.sealed_secrets));
+    fds.push_back(secrets.get());
+  }
+  return client_.send(sandbox::Start{instance.start_request}, fds);
+}
+
+Task<void> LocalDriver::run_instance(std::shared_ptr<Instance> instance) {
+  Instance& i = *instance;
+  const InstanceId id = i.source.instance;
+  const TimePoint begin = loop_.now();
+  // Nothing is told to dispatch from inside its own call to start().
+  co_await loop_.sleep_until(begin);
+  if (!i.adopted) {
+    const Wake wake = co_await i.progress.wait(begin + kSandboxTime);
+    Result<void> up{};
+    if (!i.failed_phase.empty()) up = std::unexpected(start_error(i.failed_phase, i.failed_message));
+    else if (wake == Wake::kTimeout) up = std::unexpected(start_error("sandbox", "sandboxd did not answer in time"));
+    else up = co_await wait_ready(i, begin + std::chrono::milliseconds(i.config.start_timeout_ms));
+    i.status.reset();
+    if (up && !i.exited.is_set()) {
+      i.ready = true;
+      if (!i.stop_asked) events_->on_ready(id, StartMode::kBoot);
+    } else if (!i.stop_asked) {
+      const std::string text = up ? "process: it ended at once" : up.error().message();
+      const size_t colon = text.find(": ");
+      system_line(i, "start failed: " + text);
+      i.reported = true;
+      events_->on_start_failed(id, std::string_view(text).substr(0, colon), std::string_view(text).substr(colon + 2));
+    }
+    if (!i.ready && i.started && !i.exited.is_set()) (void)client_.send(sandbox::Signal{id.str(), sandbox::SignalKind::kKill});
+    if (!i.started) i.exited.set();
+  }
+  (void)co_await i.exited.wait();
+  i.idle.clear();
+  drain_log(i, LogStream::kStdout);
+  drain_log(i, LogStream::kStderr);
+  instances_.erase(id);
+  if (!i.reported) events_->on_exited(id);
+}
+
+Task<Result<void>> LocalDriver::wait_ready(Instance& instance, TimePoint deadline) {
+  if (instance.config.transport == Transport::kUnix) co_return co_await wait_shim(instance, deadline);
+  CO_TRY(co_await wait_server(instance, deadline));
+  if (!instance.config.health_path.empty()) co_return co_await probe_health(instance, deadline);
+  co_return Result<void>{};
+}
+
+// Reads the shim's status lines until it says ready or why not.
+Task<Result<void>> LocalDriver::wait_shim(Instance& instance, TimePoint deadline) {
+  FdWatch watch(loop_, instance.status.get());
+  std::string buffer;
+  std::string phase = "runtime";
+  for (;;) {
+    for (size_t end = buffer.find('\n'); end != std::string::npos; end = buffer.find('\n')) {
+      auto line = json::parse(std::string_view(buffer).substr(0, end));
+      buffer.erase(0, end + 1);
+      if (!line) co_return std::unexpected(start_error(phase, "the shim's status is not JSON"));
+      json::ObjectReader reader(*line, "status");
+      const std::string said = reader.string("phase", 32), error = reader.string("error", 64), message = reader.string("message", kStatusLineBytes);
+      if (!error.empty()) co_return std::unexpected(start_error(phase == "runtime" ? "code" : "ready", message));
+      if (said == "ready") co_return Result<void>{};
+      if (!said.empty()) phase = said;
+    }
+    char bytes[kStatusLineBytes];
+    const ssize_t n = ::read(instance.status.get(), bytes, sizeof bytes);
+    if (n > 0) {
+      buffer.append(bytes, static_cast<size_t>(n));
+      if (buffer.size() > 2 * kStatusLineBytes) co_return std::unexpected(start_error(phase, "the shim's status line is too long"));
+      continue;
+    }
+    if (n == 0) co_return std::unexpected(start_error(phase, "the process ended before it was ready; see the function's log"));
+    if (errno != EAGAIN && errno != EINTR) co_return std::unexpected(start_error(phase, "status pipe"));
+    if (errno == EAGAIN && co_await watch.readable().wait(deadline) == Wake::kTimeout)
+      co_return std::unexpected(start_error(phase, fmt::format("not ready within {} ms", instance.config.start_timeout_ms)));
+  }
+}
+
+// An own server is up when its port accepts. Nothing tells when that happens, so it is asked, with pauses from 1 to 20 ms.
+Task<Result<void>> LocalDriver::wait_server(Instance& instance, TimePoint deadline) {
+  Duration pause = kFirstRetry;
+  while (loop_.now() < deadline) {
+    if (instance.exited.is_set()) co_return std::unexpected(start_error("ready", "the process ended before its port accepted; see the function's log"));
+    if (!instance.sockets.empty()) {
+      const int fd = instance.sockets.back().get();
+      (void)start_connect_tcp(fd, "127.0.0.1", instance.config.port);
+      co_await loop_.sleep_until(loop_.now() + pause);
+      sockaddr_storage peer{};
+      socklen_t size = sizeof peer;
+      if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0) {
+        auto stream = std::make_unique<Stream>(loop_, std::move(instance.sockets.back()));
+        instance.sockets.pop_back();
+        instance.idle.push_back(std::make_unique<HttpClientConnection>(std::move(stream)));
+        co_return Result<void>{};
+      }
+      int error = 0;
+      socklen_t error_size = sizeof error;
+      ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size);  // clears a refusal, so that the socket may be tried again
+    } else {
+      co_await loop_.sleep_until(loop_.now() + pause);
+    }
+    pause = std::min<Duration>(pause * 2, kLastRetry);
+  }
+  co_return std::unexpected(start_error("ready", fmt::format("nothing accepted on port {} within {} ms; listen on 0.0.0.0:$PORT or 127.0.0.1:$PORT",
+                                                             instance.config.port, instance.config.start_timeout_ms)));
+}
+
+// Asks the health path until it is not a 5xx.
+Task<Result<void>> LocalDriver::probe_health(Instance& instance, TimePoint deadline) {
+  const std::string request = fmt::format("GET {} HTTP/1.1\r\nhost: localhost\r\nuser-agent: skerry-probe\r\n\r\n", instance.config.health_path);
+  int status = 0;
+  while (loop_.now() < deadline && !instance.exited.is_set()) {
+    const TimePoint probe_end = std::min(deadline, loop_.now() + kProbeTime);
+    auto connection = co_await connect(instance.source.instance, probe_end);
+    if (connection && co_await (*connection)->write(request, {}, probe_end)) {
+      if (auto head = co_await (*connection)->read_head("GET", probe_end); head) {
+        status = (*head)->status;
+        for (;;) {
+          auto piece = co_await (*connection)->read_body(probe_end);
+          if (!piece || piece->empty()) break;
+        }
+        if ((*connection)->reusable()) keep(instance.source.instance, std::move(*connection));
+        if (status < 500) co_return Result<void>{};
+      }
+    }
+    co_await loop_.sleep_until(loop_.now() + kLastRetry);
+  }
+  co_return std::unexpected(start_error("ready", fmt::format("{} did not answer well in time (last status {})", instance.config.health_path, status)));
+}
+
+// ---- stopping
+
+void LocalDriver::stop(const InstanceId& id, StopKind kind) {
+  const auto instance = find(id);
+  if (!instance) return;
+  instance->stop_asked = true;
+  (void)client_.send(sandbox::Signal{id.str(), kind == StopKind::kKill ? sandbox::SignalKind::kKill : sandbox::SignalKind::kTerminate});
+  instance->idle.clear();
+  scope_.spawn(kill_after_drain(instance));
+}
+
+Task<void> LocalDriver::kill_after_drain(std::shared_ptr<Instance> instance) {
+  // Repeated: a Signal that was sent while sandboxd restarted is lost.
+  while (co_await instance->exited.wait(loop_.now() + kDrainTime) == Wake::kTimeout)
+    (void)client_.send(sandbox::Signal{instance->source.instance.str(), sandbox::SignalKind::kKill});
+}
+
+Task<std::unique_ptr<LocalDriver::Ending>> LocalDriver::ending(InstanceId id, TimePoint deadline) {
+  const auto instance = find(id);
+  if (!instance || co_await instance->exited.wait(deadline) == Wake::kTimeout) co_return nullptr;
+  co_return std::make_unique<Ending>(Ending{instance->end.out_of_memory, instance->end.exit_code, instance->end.term_signal});
+}
+
+// ---- what sandboxd says
+
+void LocalDriver::on_message(sandbox::StarterMessage message, std::vector<UniqueFd> fds) {
+  if (const auto* started = std::get_if<sandbox::Started>(&message)) {
+    on_started(*started, std::move(fds));
+  } else if (const auto* failed = std::get_if<sandbox::StartFailed>(&message)) {
+    if (const auto instance = find(InstanceId(failed->id)); instance) {
+      instance->failed_phase = failed->phase.empty() ? "sandbox" : failed->phase;
+      instance->failed_message = failed->message;
+      instance->progress.set();
+    }
+  } else if (const auto* exited = std::get_if<sandbox::Exited>(&message)) {
+    on_exit_message(*exited);
+  } else if (const auto* listed = std::get_if<sandbox::Listed>(&message)) {
+    on_listed(*listed, std::move(fds));
+  } else if (const auto* sockets = std::get_if<sandbox::Sockets>(&message)) {
+    if (const auto instance = find(InstanceId(sockets->id)); instance)
+      for (UniqueFd& fd : fds) instance->sockets.push_back(std::move(fd));
+  } else if (const auto* refused = std::get_if<sandbox::Refused>(&message)) {
+    for (const auto& [id, instance] : instances_) {
+      if (instance->start_request != refused->request || instance->started) continue;
+      instance->failed_phase = "plan";
+      instance->failed_message = refused->message;
+      instance->progress.set();
+    }
+  }
+}
+
+void LocalDriver::take_descriptors(Instance& instance, std::vector<UniqueFd> fds) {
+  for (UniqueFd& fd : fds) (void)set_nonblocking(fd.get());
+  instance.out = std::move(fds[0]);
+  instance.err = std::move(fds[1]);
+  instance.status = std::move(fds[2]);
+  instance.cpu = std::move(fds[3]);
+  for (size_t n = kFixedDescriptors; n < fds.size(); ++n) instance.sockets.push_back(std::move(fds[n]));
+}
+
+void LocalDriver::on_started(const sandbox::Started& message, std::vector<UniqueFd> fds) {
+  const auto instance = find(InstanceId(message.id));
+  if (!instance || fds.size() < kFixedDescriptors) {
+    (void)client_.send(sandbox::Signal{message.id, sandbox::SignalKind::kKill});
+    if (instance) instance->failed_phase = "process", instance->failed_message = "sandboxd sent too few descriptors", instance->progress.set();
+    return;
+  }
+  take_descriptors(*instance, std::move(fds));
+  instance->started = true;
+  scope_.spawn(read_log(instance, LogStream::kStdout));
+  scope_.spawn(read_log(instance, LogStream::kStderr));
+  if (instance->stop_asked) (void)client_.send(sandbox::Signal{message.id, sandbox::SignalKind::kKill});
+  instance->progress.set();
+}
+
+void LocalDriver::on_exit_message(const sandbox::Exited& message) {
+  const auto instance = find(InstanceId(message.id));
+  if (!instance) return;
+  instance->end = message;
+  if (message.out_of_memory) system_line(*instance, fmt::format("killed: over its memory limit of {} MB", instance->config.limits.memory_bytes >> 20));
+  else if (!instance->stop_asked && instance->ready)
+    system_line(*instance, message.term_signal != 0 ? fmt::format("the process was ended by signal {}", message.term_signal)
+                                                    : fmt::format("the process ended with status {}", message.exit_code));
+  instance->exited.set();
+  instance->progress.set();
+}
+
+void LocalDriver::on_connected() { (void)client_.send(sandbox::List{next_request_++}); }
+
+void LocalDriver::on_disconnected() {
+  for (const auto& [id, instance] : instances_) {
+    if (instance->started || instance->exited.is_set()) continue;
+    instance->failed_phase = "sandbox";
+    instance->failed_message = "sandboxd restarted during the start";
+    instance->progress.set();
+  }
+}
+
+void LocalDriver::on_listed(const sandbox::Listed& message, std::vector<UniqueFd> fds) {
+  const InstanceId id(message.id);
+  if (find(id)) return;
+  FunctionId function;
+  const RevisionId revision_id(message.label);
+  const RevisionConfig* revision = find_revision_ ? find_revision_(revision_id, function) : nullptr;
+  // Without its pipes an instance would die of its next log line: it is not kept.
+  if (revision != nullptr && fds.size() >= kFixedDescriptors) {
+    auto instance = std::make_shared<Instance>(loop_);
+    instance->source = {function, revision_id, id};
+    instance->config = *revision;
+    instance->started = instance->adopted = instance->ready = true;
+    take_descriptors(*instance, std::move(fds));
+    instances_[id] = instance;
+    if (adopt_(id, revision_id)) {
+      logger_.info("adopted an instance", {{"instance", id.str()}, {"revision", revision_id.str()}});
+      scope_.spawn(read_log(instance, LogStream::kStdout));
+      scope_.spawn(read_log(instance, LogStream::kStderr));
+      scope_.spawn(run_instance(instance));
+      return;
+    }
+    instances_.erase(id);
+  }
+  logger_.info("ending an instance that nobody needs", {{"instance", message.id}});
+  (void)client_.send(sandbox::Signal{message.id, sandbox::SignalKind::kKill});
+}
+
+// ---- logs
+
+void LocalDriver::system_line(const Instance& instance, std::string_view line) {
+  log_.append(instance.source, LogStream::kSystem, instance.request_id, line);
+}
+
+bool LocalDriver::drain_log(Instance& instance, LogStream stream) {
+  const bool is_out = stream == LogStream::kStdout;
+  const int fd = (is_out ? instance.out : instance.err).get();
+  LineCutter& lines = is_out ? instance.out_lines : instance.err_lines;
+  char buffer[16384];
+  // Bounded: a function that writes without end must not hold the loop.
+  for (int rounds = 0; rounds < 16; ++rounds) {
+    const ssize_t n = fd >= 0 ? ::read(fd, buffer, sizeof buffer) : 0;
+    if (n <= 0) return true;
+    lines.feed({buffer, static_cast<size_t>(n)}, [&](std::string_view line) { log_.append(instance.source, stream, instance.request_id, line); });
+    if (static_cast<size_t>(n) < sizeof buffer) return true;
+  }
+  return false;
+}
+
+Task<void> LocalDriver::read_log(std::shared_ptr<Instance> instance, LogStream stream) {
+  const bool is_out = stream == LogStream::kStdout;
+  UniqueFd& fd = is_out ? instance->out : instance->err;
+  FdWatch watch(loop_, fd.get());
+  while (!watch.hung_up() && !instance->exited.is_set()) {
+    (void)co_await watch.readable().wait();
+    drain_log(*instance, stream);
+    // A flood yields to the other work of the loop between its pieces; edge-triggered readiness does not come again for what was left.
+    while (!drain_log(*instance, stream)) co_await loop_.sleep_until(loop_.now());
+  }
+  drain_log(*instance, stream);
+  (is_out ? instance->out_lines : instance->err_lines).finish([&](std::string_view line) { log_.append(instance->source, stream, instance->request_id, line); });
+}
+
+void LocalDriver::set_request(const InstanceId& id, std::string_view request_id) {
+  const auto instance = find(id);
+  if (!instance) return;
+  // What was written up to now belongs to the request before.
+  drain_log(*instance, LogStream::kStdout);
+  drain_log(*instance, LogStream::kStderr);
+  instance->request_id = request_id;
+}
+
+// ---- connections
+
+Task<Result<std::unique_ptr<HttpClientConnection>>> LocalDriver::connect(InstanceId id, TimePoint deadline) {
+  const auto instance = find(id);
+  if (!instance || instance->exited.is_set()) co_return fail(ErrorCode::kUnavailable, "the instance has ended");
+  while (!instance->idle.empty()) {
+    auto connection = std::move(instance->idle.back());
+    instance->idle.pop_back();
+    if (!connection->stream().hung_up()) co_return connection;
+  }
+  if (instance->config.transport == Transport::kUnix) {
+    CO_TRY_ASSIGN(auto stream, co_await connect_unix_stream(loop_, fmt::format("{}/instances/{}.sock", run_dir_, id.str()), deadline));
+    co_return std::make_unique<HttpClientConnection>(std::move(stream));
+  }
+  if (instance->sockets.size() <= 2) (void)client_.send(sandbox::MoreSockets{next_request_++, id.str(), 4});
+  while (instance->sockets.empty()) {
+    if (loop_.now() >= deadline || instance->exited.is_set()) co_return fail(ErrorCode::kUnavailable, "no socket into the instance");
+    co_await loop_.sleep_until(loop_.now() + kFirstRetry);
+  }
+  UniqueFd fd = std::move(instance->sockets.back());
+  instance->sockets.pop_back();
+  CO_TRY(start_connect_tcp(fd.get(), "127.0.0.1", instance->config.port));
+  auto stream = std::make_unique<Stream>(loop_, std::move(fd));
+  CO_TRY(co_await stream->finish_connect(deadline));
+  co_return std::make_unique<HttpClientConnection>(std::move(stream));
+}
+
+void LocalDriver::keep(const InstanceId& id, std::unique_ptr<HttpClientConnection> connection) {
+  const auto instance = find(id);
+  if (instance && !instance->stop_asked && !instance->exited.is_set() && instance->idle.size() < kMaxIdleConnections)
+    instance->idle.push_back(std::move(connection));
+}
+
+uint64_t LocalDriver::cpu_us(const InstanceId& id) {
+  const auto instance = find(id);
+  if (!instance || !instance->cpu) return 0;
+  char text[256];
+  const ssize_t n = ::pread(instance->cpu.get(), text, sizeof text, 0);
+  if (n <= 0) return 0;
+  std::string_view content(text, static_cast<size_t>(n));
+  // cgroup v2: "usage_usec 123\n..."; v1: nanoseconds alone.
+  constexpr std::string_view kV2 = "usage_usec ";
+  const bool v2 = content.starts_with(kV2);
+  if (v2) content.remove_prefix(kV2.size());
+  uint64_t value = 0;
+  std::from_chars(content.data(), content.data() + content.size(), value);
+  return v2 ? value : value / 1000;
+}
+
+}  // namespace skerry

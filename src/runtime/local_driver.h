@@ -1,0 +1,102 @@
+// LocalDriver: instances as containers of this machine, made by sandboxd. Watches each one start, keeps its log and its connections, and tells
+// dispatch what became of it. Also what ingress asks for a connection to an instance that it holds a lease of.
+//
+// Owns one Instance per container, from start() or adoption until it has exited. Thread: edge's loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "contract/driver.h"
+#include "loop/scope.h"
+#include "net/http_client.h"
+#include "runtime/function_log.h"
+#include "runtime/starter_client.h"
+
+namespace skerry {
+
+class LocalDriver final : public Driver, private StarterClient::Receiver {
+ public:
+  static constexpr Duration kDrainTime = std::chrono::seconds(10);    // CONTRACT: SIGTERM, then SIGKILL
+  static constexpr Duration kSandboxTime = std::chrono::seconds(15);  // for sandboxd to make the container
+  static constexpr Duration kProbeTime = std::chrono::seconds(2);     // one health probe of an own server
+
+  LocalDriver(Loop& loop, const Logger& logger, FunctionLog& log, std::string run_dir);
+  ~LocalDriver() override;
+
+  // Where events go; set once, before anything is started.
+  void set_events(DriverEvents& events) { events_ = &events; }
+  // An instance found after a restart. `wanted(id, revision)` says whether to keep it; what is not wanted is killed.
+  using Adopt = std::function<bool(const InstanceId&, const RevisionId&)>;
+  using FindRevision = std::function<const RevisionConfig*(const RevisionId&, FunctionId&)>;
+  void set_adoption(FindRevision find, Adopt adopt) {
+    find_revision_ = std::move(find);
+    adopt_ = std::move(adopt);
+  }
+  // Connects to sandboxd.
+  void run();
+
+  void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) override;
+  void stop(const InstanceId& instance, StopKind kind) override;
+
+  // ---- for the holder of a lease
+  // An idle connection or a new one. kUnavailable when the instance is gone.
+  Task<Result<std::unique_ptr<HttpClientConnection>>> connect(InstanceId instance, TimePoint deadline);
+  void keep(const InstanceId& instance, std::unique_ptr<HttpClientConnection> connection);
+  // Log lines of the instance carry this request's id from here on; "" ends it after what the instance has written already.
+  void set_request(const InstanceId& instance, std::string_view request_id);
+  // CPU time used so far, in microseconds; 0 where it is not known.
+  uint64_t cpu_us(const InstanceId& instance);
+  // Why the instance ended, for the caller's answer: "" while it lives.
+  struct Ending {
+    bool out_of_memory = false;
+    int exit_code = -1;
+    int signal = 0;
+  };
+  // Waits (shortly) for the end of an instance whose connection broke.
+  Task<std::unique_ptr<Ending>> ending(InstanceId instance, TimePoint deadline);
+
+ private:
+  struct Instance;
+
+  void on_message(sandbox::StarterMessage message, std::vector<UniqueFd> fds) override;
+  void on_connected() override;
+  void on_disconnected() override;
+
+  void on_started(const sandbox::Started& message, std::vector<UniqueFd> fds);
+  void on_listed(const sandbox::Listed& message, std::vector<UniqueFd> fds);
+  void on_exit_message(const sandbox::Exited& message);
+  void take_descriptors(Instance& instance, std::vector<UniqueFd> fds);
+
+  Task<void> run_instance(std::shared_ptr<Instance> instance);
+  Result<void> send_start(Instance& instance);
+  Task<Result<void>> wait_ready(Instance& instance, TimePoint deadline);
+  Task<Result<void>> wait_shim(Instance& instance, TimePoint deadline);
+  Task<Result<void>> wait_server(Instance& instance, TimePoint deadline);
+  Task<Result<void>> probe_health(Instance& instance, TimePoint deadline);
+  Task<void> read_log(std::shared_ptr<Instance> instance, LogStream stream);
+  // Reads what is there, up to a bound; false when there may be more.
+  bool drain_log(Instance& instance, LogStream stream);
+  Task<void> kill_after_drain(std::shared_ptr<Instance> instance);
+  void system_line(const Instance& instance, std::string_view line);
+  std::shared_ptr<Instance> find(const InstanceId& id);
+
+  Loop& loop_;
+  const Logger& logger_;
+  FunctionLog& log_;
+  std::string run_dir_;
+  DriverEvents* events_ = nullptr;
+  FindRevision find_revision_;
+  Adopt adopt_;
+  StarterClient client_;
+  uint64_t next_request_ = 1;
+  // Two owners: this map until the instance has exited, and the coroutines that still use it.
+  std::unordered_map<InstanceId, std::shared_ptr<Instance>> instances_;
+  Scope scope_;
+};
+
+}  // namespace skerry
