@@ -1,0 +1,4 @@
+skerry_program(skerry-unpack unpack/unpack_main.cc unpack)
+if(TARGET unpack_test)
+  add_dependencies(unpack_test skerry-unpack)  # its tests execute the program
+endif()
