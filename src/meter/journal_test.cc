@@ -1,0 +1,106 @@
+#include "meter/journal.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "os/file.h"
+
+namespace skerry::meter {
+namespace {
+
+class JournalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/skerry_meter_XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern), nullptr);
+    path_ = pattern;
+  }
+  void TearDown() override { ASSERT_EQ(std::system(("rm -rf " + path_).c_str()), 0); }
+  static Entry entry(int n) {
+    Entry e;
+    e.function = "f";
+    e.revision = "r";
+    e.location = "local";
+    e.request_id = std::to_string(n);
+    e.status = 200;
+    e.wall_us = static_cast<uint64_t>(n);
+    return e;
+  }
+  uint64_t read(uint64_t sequence, uint64_t from) {
+    auto next = read_segment(path_ + "/" + segment_name(sequence), from, [&](const Entry& e, bool sent) {
+      ids_.push_back(e.request_id);
+      sent_ += sent ? 1 : 0;
+    });
+    return next ? *next : UINT64_MAX;
+  }
+  std::string path_;
+  std::vector<std::string> ids_;
+  int sent_ = 0;
+};
+
+TEST_F(JournalTest, RecordsAreReadInOrderAndOnlyOnce) {
+  auto journal = Journal::open(path_).value();
+  const uint64_t first = journal->append(entry(1)).value();
+  ASSERT_TRUE(journal->append(entry(2)));
+  journal->mark_sent(first);
+  const uint64_t next = read(1, 0);
+  EXPECT_EQ(next, 2U);
+  EXPECT_EQ(ids_, (std::vector<std::string>{"1", "2"}));
+  EXPECT_EQ(sent_, 1);
+  ASSERT_TRUE(journal->append(entry(3)));
+  EXPECT_EQ(read(1, next), 3U);
+  EXPECT_EQ(ids_.size(), 3U);
+}
+
+TEST_F(JournalTest, ASegmentThatIsFullIsFollowedByTheNext) {
+  auto journal = Journal::open(path_).value();
+  uint64_t last = 0;
+  for (uint64_t i = 0; i < kRecordsPerSegment + 1; ++i) last = journal->append(entry(static_cast<int>(i))).value();
+  journal->mark_sent(last - 1);  // in the previous segment
+  EXPECT_EQ(read(1, 0), kRecordsPerSegment);
+  EXPECT_EQ(sent_, 1);
+  EXPECT_EQ(read(2, 0), 1U);
+}
+
+TEST_F(JournalTest, WhatWasAppendedSurvivesAKill) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto journal = Journal::open(path_);
+    if (journal && (*journal)->append(entry(7))) ::raise(SIGKILL);
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(read(1, 0), 1U);
+  auto again = Journal::open(path_).value();
+  ASSERT_TRUE(again->append(entry(8)));
+  EXPECT_EQ(read(2, 0), 1U);
+  EXPECT_EQ(ids_, (std::vector<std::string>{"7", "8"}));
+}
+
+TEST_F(JournalTest, ATornRecordIsSkipped) {
+  {
+    auto journal = Journal::open(path_).value();
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(journal->append(entry(i)));
+  }
+  const UniqueFd fd = open_at(AT_FDCWD, path_ + "/" + segment_name(1), O_RDWR).value();
+  ASSERT_EQ(::pwrite(fd.get(), "X", 1, 2 * kRecordBytes + 100), 1);
+  EXPECT_EQ(read(1, 0), 3U);
+  EXPECT_EQ(ids_, (std::vector<std::string>{"0", "2"}));
+}
+
+TEST_F(JournalTest, AForeignFileIsAnError) {
+  const UniqueFd directory = open_at(AT_FDCWD, path_, O_RDONLY | O_DIRECTORY).value();
+  ASSERT_TRUE(write_file_atomic(directory.get(), segment_name(1), std::string(kSegmentBytes, 'x'), 0600));
+  EXPECT_EQ(read(1, 0), UINT64_MAX);
+}
+
+}  // namespace
+}  // namespace skerry::meter
