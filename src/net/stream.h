@@ -59,8 +59,6 @@ class Stream {
   bool interrupted_ = false;
 };
 
-// Listening TCP socket, non-blocking, SO_REUSEADDR. `address` is a numeric IPv4 or IPv6 address.
-Result<UniqueFd> listen_tcp(const std::string& address, uint16_t port, int backlog = 1024);
 // "203.0.113.7:4711", "[::1]:80", or "unix".
 [[nodiscard]] std::string peer_address(int fd);
 // Starts a connect; the Stream's finish_connect() waits for it. `fd` must be a non-blocking TCP socket.

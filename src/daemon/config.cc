@@ -1,0 +1,166 @@
+#include "daemon/config.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+
+#include <charconv>
+#include <set>
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "os/file.h"
+
+namespace skerry {
+namespace {
+
+constexpr size_t kMaxConfigBytes = 1 << 20;
+
+// Reads one table key by key and remembers the first complaint.
+class TableReader {
+ public:
+  TableReader(const toml::table& table, std::string where, std::string& error, const std::string& file)
+      : table_(table), where_(std::move(where)), error_(error), file_(file) {}
+
+  void string(const char* key, std::string& out) {
+    if (const toml::node* node = take(key); node != nullptr) {
+      if (const auto value = node->value_exact<std::string>()) out = *value;
+      else complain(*node, key, "must be a string");
+    }
+  }
+  template <typename T>
+  void integer(const char* key, T& out, int64_t min, int64_t max) {
+    if (const toml::node* node = take(key); node != nullptr) {
+      const auto value = node->value_exact<int64_t>();
+      if (!value) complain(*node, key, "must be a whole number");
+      else if (*value < min || *value > max) complain(*node, key, fmt::format("is {}, must be from {} to {}", *value, min, max));
+      else out = static_cast<T>(*value);
+    }
+  }
+  void strings(const char* key, std::vector<std::string>& out) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return;
+    const toml::array* list = node->as_array();
+    if (list == nullptr) return complain(*node, key, "must be a list of strings");
+    out.clear();
+    for (const toml::node& item : *list) {
+      const auto value = item.value_exact<std::string>();
+      if (!value) return complain(item, key, "must be a list of strings");
+      out.push_back(*value);
+    }
+  }
+  // A system user's name, or "uid:gid".
+  void user(const char* key, ProcessUser& out) {
+    std::string text;
+    const toml::node* node = take(key);
+    if (node == nullptr) return;
+    if (const auto value = node->value_exact<std::string>()) text = *value;
+    const size_t colon = text.find(':');
+    if (colon != std::string::npos) {
+      const auto number = [&](std::string_view part, uint32_t& into) {
+        return std::from_chars(part.data(), part.data() + part.size(), into).ptr == part.data() + part.size() && !part.empty();
+      };
+      if (number(std::string_view(text).substr(0, colon), out.uid) && number(std::string_view(text).substr(colon + 1), out.gid)) return;
+    } else if (const passwd* entry = ::getpwnam(text.c_str()); entry != nullptr) {
+      out = {entry->pw_uid, entry->pw_gid};
+      return;
+    }
+    complain(*node, key, fmt::format("`{}` is neither a user of this system nor uid:gid", text));
+  }
+  const toml::table* table(const char* key) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return nullptr;
+    if (node->as_table() == nullptr) complain(*node, key, "must be a table");
+    return node->as_table();
+  }
+  void finish() {
+    for (const auto& [key, node] : table_)
+      if (!asked_.contains(std::string(key.str()))) complain(node, std::string(key.str()).c_str(), "is not a known key");
+  }
+
+ private:
+  const toml::node* take(const char* key) {
+    asked_.insert(key);
+    return table_.get(key);
+  }
+  void complain(const toml::node& node, const char* key, std::string_view why) {
+    if (error_.empty()) error_ = fmt::format("{} line {}: `{}{}` {}", file_, node.source().begin.line, where_, key, why);
+  }
+
+  const toml::table& table_;
+  std::string where_;
+  std::string& error_;
+  const std::string& file_;
+  std::set<std::string> asked_;
+};
+
+// The users that `make up` makes; where they are missing the process keeps root's id and skerryd refuses to start.
+void default_user(const char* name, ProcessUser& out) {
+  if (const passwd* entry = ::getpwnam(name); entry != nullptr) out = {entry->pw_uid, entry->pw_gid};
+}
+
+}  // namespace
+
+Result<DaemonConfig> parse_config(const std::string& text, const std::string& name) {
+  const toml::parse_result parsed = toml::parse(text, name);
+  if (!parsed) return fail(ErrorCode::kInvalidArgument, "{} line {}: {}", name, parsed.error().source().begin.line, parsed.error().description());
+  DaemonConfig c;
+  default_user("skerry-edge", c.edge);
+  default_user("skerry-control", c.control);
+  default_user("skerry-keeper", c.keeper);
+  c.build_environment = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL",
+                         "PIP_FIND_LINKS", "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE", "GOSUMDB"};
+  std::string error;
+  TableReader top(parsed.table(), "", error, name);
+  top.string("domain", c.domain);
+  top.string("location", c.location);
+  top.string("listen", c.listen);
+  top.string("state_dir", c.state_dir);
+  top.string("run_dir", c.run_dir);
+  top.string("images_dir", c.images_dir);
+  top.string("shims_dir", c.shims_dir);
+  top.string("program_dir", c.program_dir);
+  top.string("tag", c.tag);
+  top.string("subnet", c.subnet);
+  top.integer("max_instances", c.max_instances, 1, 20'000);
+  if (const toml::table* ports = top.table("ports")) {
+    TableReader r(*ports, "ports.", error, name);
+    r.integer("https", c.https_port, 1, 65535);
+    r.integer("http", c.http_port, 1, 65535);
+    r.integer("api", c.api_port, 1, 65535);
+    r.finish();
+  }
+  if (const toml::table* users = top.table("users")) {
+    TableReader r(*users, "users.", error, name);
+    r.user("edge", c.edge);
+    r.user("control", c.control);
+    r.user("keeper", c.keeper);
+    r.finish();
+  }
+  if (const toml::table* limit_table = top.table("limits")) {
+    TableReader r(*limit_table, "limits.", error, name);
+    r.integer("memory_mb", c.max_memory_mb, 32, 1 << 20);
+    r.integer("timeout_ms", c.max_timeout_ms, 1, 3'600'000);
+    r.finish();
+  }
+  if (const toml::table* build = top.table("build")) {
+    TableReader r(*build, "build.", error, name);
+    r.strings("sources", c.build_sources);
+    r.strings("environment", c.build_environment);
+    r.integer("memory_mb", c.build_memory_mb, 256, 1 << 20);
+    r.integer("timeout_ms", c.build_timeout_ms, 1000, 7'200'000);
+    r.finish();
+  }
+  top.finish();
+  if (!error.empty()) return fail(ErrorCode::kInvalidArgument, "{}", error);
+  return c;
+}
+
+Result<DaemonConfig> read_config(const std::string& path, ConfigFile file) {
+  auto text = read_file(path, kMaxConfigBytes);
+  if (!text && text.error().code() == ErrorCode::kNotFound && file == ConfigFile::kOptional) return parse_config("", path);
+  if (!text) return pass(std::move(text).error(), "configuration");
+  return parse_config(*text, path);
+}
+
+}  // namespace skerry

@@ -1,0 +1,52 @@
+// The daemons' configuration: /etc/skerry/skerry.toml. Every key is optional; an unknown key, a wrong type or a value out of bounds is an error
+// with its line. Read once at start by each process; skerryd passes the file's path on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace skerry {
+
+struct ProcessUser {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
+struct DaemonConfig {
+  std::string domain = "skerry.localhost";
+  std::string location = "local";
+  std::string listen = "127.0.0.1";  // numeric address of ingress and gateway
+  uint16_t https_port = 8443;
+  uint16_t http_port = 8080;
+  uint16_t api_port = 8081;
+  std::string state_dir = "/var/lib/skerry";
+  std::string run_dir = "/run/skerry";
+  std::string images_dir = "/var/lib/skerry/images";
+  std::string shims_dir = "/usr/local/lib/skerry/shims";
+  std::string program_dir;  // of the other programs; "" means beside skerryd
+  // Names of system users, or numbers; resolved when the file is read.
+  ProcessUser edge, control, keeper;
+  // Seen on the host by sandboxd: nft table, cgroup and interface prefix. Two daemons on one machine need two tags and subnets.
+  std::string tag = "skerry";
+  std::string subnet = "198.18.0.0/16";
+  int64_t max_instances = 1000;  // of all functions together
+  // [limits]: hard caps of what a manifest may ask for.
+  int64_t max_memory_mb = 512;
+  int64_t max_timeout_ms = 60'000;
+  // [build]
+  std::vector<std::string> build_sources;     // local folders, tried before the registries
+  std::vector<std::string> build_environment;  // names of host variables that build jobs may see
+  int64_t build_memory_mb = 3072;
+  int64_t build_timeout_ms = 600'000;
+};
+
+// `path` need not exist when `required` is kNo: then the defaults stand.
+enum class ConfigFile : uint8_t { kOptional, kRequired };
+Result<DaemonConfig> read_config(const std::string& path, ConfigFile file);
+// The same from text; `name` stands in errors.
+Result<DaemonConfig> parse_config(const std::string& text, const std::string& name);
+
+}  // namespace skerry
