@@ -19,14 +19,21 @@ IMAGE_TIMEOUT_S = 900
 LIB64_ARCHITECTURES = {"amd64", "ppc64", "loong64"}
 
 
-def fetch_lists(suite: str, cache: pathlib.Path, work: pathlib.Path) -> None:
-    """Replaces the cached package lists of `suite` by the mirror's present ones."""
+def fetch_lists(suite: str, cache: pathlib.Path, work: pathlib.Path) -> str:
+    """Replaces the cached package lists of `suite` by the mirror's present ones; returns a warning if it uses older ones instead."""
     root = work / "root"
-    _mmdebstrap(suite, work, ["--variant=custom", "--skip=cleanup/apt/lists"], root, LIST_TIMEOUT_S)
     lists = cache / "lists"
-    shutil.rmtree(lists, ignore_errors=True)
     (cache / "archives").mkdir(parents=True, exist_ok=True)
+    try:
+        _mmdebstrap(suite, work, ["--variant=custom", "--skip=cleanup/apt/lists"], root, LIST_TIMEOUT_S)
+    except BuildError as error:
+        if not lists.is_dir():
+            raise
+        return f"the mirror of {suite} did not answer, taking the package lists fetched before\n{error}"
+    if lists.is_dir():
+        shutil.rmtree(lists)
     (root / "var/lib/apt/lists").rename(lists)
+    return ""
 
 
 def unpack(recipe: Recipe, cache: pathlib.Path, work: pathlib.Path) -> pathlib.Path:

@@ -38,6 +38,9 @@ def install(root: pathlib.Path) -> None:
     if rehash.returncode != 0:
         raise BuildError(f"openssl rehash {certs}: {rehash.stderr.strip()}")
     (certs / "ca-certificates.crt").write_bytes(bundle)
+    # Where Debian's OpenSSL looks. Only the hashed folder: it costs a lookup a connection, the bundle is parsed whole for each context.
+    (root / "usr/lib/ssl").mkdir(parents=True, exist_ok=True)
+    (root / "usr/lib/ssl/certs").symlink_to("../../../etc/ssl/certs")
     for path in certs.iterdir():
         if not path.is_symlink():
             path.chmod(0o644)

@@ -64,6 +64,8 @@ def settle(recipe: Recipe, root: pathlib.Path) -> None:
     for folder, directories, files in os.walk(root):
         for name in directories + files:
             _settle_entry(root, pathlib.Path(folder, name))
+    for name in ("usr/bin", "usr/sbin"):
+        _remove_dangling(root / name)
     for name in ("home/fn", *recipe.owned_by_fn):
         _give(root / name)
     set_times(root)
@@ -93,6 +95,13 @@ def _settle_entry(root: pathlib.Path, path: pathlib.Path) -> None:
     wanted |= 0o555 if path.is_dir() and path != root / "root" else 0o400
     if wanted != mode:
         path.chmod(wanted)
+
+
+def _remove_dangling(folder: pathlib.Path) -> None:
+    """Removes links to programs that the recipe left out, so that a missing program is "not found" and not a riddle."""
+    for link in folder.iterdir():
+        if link.is_symlink() and not link.exists():
+            link.unlink()
 
 
 def _give(top: pathlib.Path) -> None:
