@@ -1,0 +1,117 @@
+#include "store/store.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+namespace skerry {
+namespace {
+
+class StoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/skerry_store_XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern), nullptr);
+    folder_ = pattern;
+    store_ = Store::open(folder_ + "/db", clock_).value();
+  }
+  void TearDown() override { ASSERT_EQ(std::system(("rm -rf " + folder_).c_str()), 0); }
+  RevisionRow revision(const char* id) {
+    RevisionRow r;
+    r.id = RevisionId(id);
+    r.function = FunctionId("f");
+    r.tag = "tag";
+    return r;
+  }
+  std::string folder_;
+  ManualClock clock_;
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(StoreTest, FunctionsAreFoundByNameAndIdAndNamesAreUnique) {
+  ASSERT_TRUE(store_->add_function({FunctionId("f"), "orders"}));
+  EXPECT_EQ((*store_->find_function("orders"))->id, FunctionId("f"));
+  EXPECT_EQ((*store_->find_function("f"))->name, "orders");
+  EXPECT_FALSE(store_->find_function("other")->has_value());
+  EXPECT_EQ(store_->add_function({FunctionId("g"), "orders"}).error().code(), ErrorCode::kConflict);
+}
+
+TEST_F(StoreTest, RevisionsAreNumberedAndOnlyTheNewestAreKept) {
+  ASSERT_TRUE(store_->add_function({FunctionId("f"), "orders"}));
+  EXPECT_EQ(store_->add_revision(revision("r1"), 3).value(), 1);
+  ASSERT_TRUE(store_->activate(FunctionId("f"), RevisionId("r1")));
+  for (int i = 2; i <= 6; ++i) EXPECT_EQ(store_->add_revision(revision(("r" + std::to_string(i)).c_str()), 3).value(), i);
+  const auto left = store_->revisions(FunctionId("f")).value();
+  ASSERT_EQ(left.size(), 4U);  // three and the one in traffic
+  EXPECT_EQ(left.front().id, RevisionId("r6"));
+  EXPECT_EQ(left.back().id, RevisionId("r1"));
+}
+
+TEST_F(StoreTest, TrafficGoesOnlyToARevisionOfTheFunction) {
+  ASSERT_TRUE(store_->add_function({FunctionId("f"), "orders"}));
+  EXPECT_EQ(store_->activate(FunctionId("f"), RevisionId("nope")).error().code(), ErrorCode::kNotFound);
+  EXPECT_TRUE((*store_->find_function("f"))->active.empty());
+}
+
+TEST_F(StoreTest, UnfinishedBuildsAreFailedAtStart) {
+  ASSERT_TRUE(store_->add_function({FunctionId("f"), "orders"}));
+  ASSERT_TRUE(store_->add_revision(revision("r1"), 9));
+  EXPECT_EQ(store_->fail_unfinished("restarted").value(), 1);
+  EXPECT_EQ((*store_->find_revision(RevisionId("r1")))->error, "restarted");
+}
+
+TEST_F(StoreTest, RemovingAFunctionTakesItsRevisionsAndSecretsAndLeavesTheSharedOnes) {
+  ASSERT_TRUE(store_->add_function({FunctionId("f"), "orders"}));
+  ASSERT_TRUE(store_->add_revision(revision("r1"), 9));
+  ASSERT_TRUE(store_->put_secret({"A", FunctionId("f"), "x", 1}));
+  ASSERT_TRUE(store_->put_secret({"A", FunctionId(), std::string("\0y", 2), 1}));
+  ASSERT_TRUE(store_->remove_function(FunctionId("f")));
+  EXPECT_FALSE(store_->find_revision(RevisionId("r1"))->has_value());
+  const auto secrets = store_->secrets().value();
+  ASSERT_EQ(secrets.size(), 1U);
+  EXPECT_EQ(secrets[0].sealed, std::string("\0y", 2));
+}
+
+TEST_F(StoreTest, UsageAndItsPositionMoveTogether) {
+  UsageRow row;
+  row.function = FunctionId("f");
+  row.requests = 2;
+  ASSERT_TRUE(store_->add_usage({row, row}, "seg", 4));
+  EXPECT_EQ(store_->journal_position("seg").value(), 4);
+  EXPECT_EQ(store_->usage(0, 1).value().at(0).requests, 4);
+  EXPECT_TRUE(store_->usage(1, 2).value().empty());
+}
+
+TEST_F(StoreTest, NumbersOnlyGrow) {
+  EXPECT_EQ(store_->next_number("v").value(), 1);
+  EXPECT_EQ(store_->next_number("v").value(), 2);
+}
+
+TEST_F(StoreTest, WhatWasAcknowledgedSurvivesAKill) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto mine = Store::open(folder_ + "/db2", clock_);
+    if (mine && (*mine)->add_function({FunctionId("f"), "orders"})) ::raise(SIGKILL);
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_TRUE(Store::open(folder_ + "/db2", clock_).value()->find_function("orders")->has_value());
+}
+
+TEST_F(StoreTest, ADamagedFileAndANewerOneAreClearErrors) {
+  std::ofstream(folder_ + "/bad") << std::string(8192, 'x');
+  EXPECT_EQ(Store::open(folder_ + "/bad", clock_).error().code(), ErrorCode::kCorrupt);
+  store_.reset();
+  ASSERT_EQ(std::system(("python3 -c \"import sqlite3;c=sqlite3.connect('" + folder_ + "/db');c.execute('PRAGMA user_version=99');c.commit()\"").c_str()), 0);
+  EXPECT_NE(Store::open(folder_ + "/db", clock_).error().message().find("newer Skerry"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace skerry
