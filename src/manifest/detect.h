@@ -12,7 +12,7 @@ namespace skerry::manifest {
 
 struct Detected {
   Language language = Language::kPython;
-  std::string evidence;                // "package.json"
+  std::string evidence;                 // "package.json"
   std::vector<std::string> also_found;  // files that speak for another language
 };
 

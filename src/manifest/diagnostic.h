@@ -13,11 +13,11 @@ enum class Severity { kError, kWarning };
 
 struct Diagnostic {
   Severity severity = Severity::kError;
-  std::string file;      // "func.toml"; for a value of the command line its option
-  uint32_t line = 0;     // 0: the whole file
-  std::string key;       // "runtime.memory"; "" where no key is meant
+  std::string file;   // "func.toml"; for a value of the command line its option
+  uint32_t line = 0;  // 0: the whole file
+  std::string key;    // "runtime.memory"; "" where no key is meant
   std::string message;
-  std::string fix;       // what to write instead; "" where the message says it all
+  std::string fix;  // what to write instead; "" where the message says it all
 };
 
 using Diagnostics = std::vector<Diagnostic>;

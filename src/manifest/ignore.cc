@@ -5,7 +5,8 @@
 namespace skerry::manifest {
 namespace {
 
-// Matches one character against the bracket at glob[0] == '['; the length of the bracket, or nothing if it is not closed.
+// Matches one character against the bracket at glob[0] == '['; the length of the bracket, or nothing if it is
+// not closed.
 std::optional<size_t> match_bracket(std::string_view glob, char c, bool& matched) {
   size_t i = 1;
   const bool negated = i < glob.size() && (glob[i] == '!' || glob[i] == '^');
@@ -30,7 +31,8 @@ std::optional<size_t> match_bracket(std::string_view glob, char c, bool& matched
   return std::nullopt;
 }
 
-// One path component against one glob component, without '/' in either. Linear with one point of return: the last '*'.
+// One path component against one glob component, without '/' in either. Linear with one point of return: the
+// last '*'.
 bool match_component(std::string_view glob, std::string_view text) {
   size_t g = 0;
   size_t t = 0;
@@ -48,8 +50,10 @@ bool match_component(std::string_view glob, std::string_view text) {
     } else if (g < glob.size() && glob[g] == '[') {
       bool matched = false;
       const auto length = match_bracket(glob.substr(g), text[t], matched);
-      if (length && matched) g += *length, ++t, advanced = true;
-      else if (!length && text[t] == '[') ++g, ++t, advanced = true;
+      if (length && matched)
+        g += *length, ++t, advanced = true;
+      else if (!length && text[t] == '[')
+        ++g, ++t, advanced = true;
     } else if (g < glob.size()) {
       const size_t literal = glob[g] == '\\' && g + 1 < glob.size() ? g + 1 : g;
       if (glob[literal] == text[t]) g = literal + 1, ++t, advanced = true;
@@ -77,7 +81,9 @@ std::vector<std::string_view> components(std::string_view path) {
 std::string_view trim_right(std::string_view line) {
   while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
   // Trailing spaces do not count unless escaped.
-  while (!line.empty() && (line.back() == ' ' || line.back() == '\t') && !(line.size() >= 2 && line[line.size() - 2] == '\\')) line.remove_suffix(1);
+  while (!line.empty() && (line.back() == ' ' || line.back() == '\t') &&
+         !(line.size() >= 2 && line[line.size() - 2] == '\\'))
+    line.remove_suffix(1);
   return line;
 }
 
@@ -86,7 +92,8 @@ std::string_view trim_right(std::string_view line) {
 bool glob_match(std::string_view glob, std::string_view path) {
   const std::vector<std::string_view> g = components(glob);
   const std::vector<std::string_view> p = components(path);
-  // reach[j]: the globs so far match the first j components. `**` spreads it to the right, so the cost is |g| * |p|, whatever the pattern.
+  // reach[j]: the globs so far match the first j components. `**` spreads it to the right, so the cost is |g|
+  // * |p|, whatever the pattern.
   std::vector<char> reach(p.size() + 1, 0);
   reach[0] = 1;
   for (size_t i = 0; i < g.size(); ++i) {
@@ -172,9 +179,11 @@ void IgnoreRules::add_docker(std::string_view line) {
 Verdict IgnoreRules::verdict(std::string_view path, PathKind kind) const {
   Verdict out = Verdict::kNoMatch;
   for (const Pattern& pattern : patterns_) {
-    bool matches = !(pattern.directories_only && kind != PathKind::kDirectory) && glob_match(pattern.glob, path);
+    bool matches =
+        !(pattern.directories_only && kind != PathKind::kDirectory) && glob_match(pattern.glob, path);
     if (syntax_ == IgnoreSyntax::kDocker) {
-      for (size_t slash = path.rfind('/'); !matches && slash != std::string_view::npos && slash > 0; slash = path.rfind('/', slash - 1)) {
+      for (size_t slash = path.rfind('/'); !matches && slash != std::string_view::npos && slash > 0;
+           slash = path.rfind('/', slash - 1)) {
         matches = glob_match(pattern.glob, path.substr(0, slash));
       }
     }

@@ -1,8 +1,9 @@
-// Ignore files: which paths of a project an author does not want uploaded. Pure: text in, verdicts out; select.h walks the disk.
+// Ignore files: which paths of a project an author does not want uploaded. Pure: text in, verdicts out;
+// select.h walks the disk.
 //
-// kGit is what git understands (.gitignore, .skerryignore): last match wins, a file below an ignored folder cannot come back, a pattern
-// without an inner slash matches at any depth. kDocker is .dockerignore: every pattern is anchored at the root, and `!` brings back
-// files below an ignored folder.
+// kGit is what git understands (.gitignore, .skerryignore): last match wins, a file below an ignored folder
+// cannot come back, a pattern without an inner slash matches at any depth. kDocker is .dockerignore: every
+// pattern is anchored at the root, and `!` brings back files below an ignored folder.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ class IgnoreRules {
   // Patterns past the bounds are dropped; overflowed() says so.
   static IgnoreRules parse(std::string_view text, IgnoreSyntax syntax);
 
-  // What the last matching pattern says of `path` (relative to the ignore file, no leading slash). With kDocker, parents count as well.
+  // What the last matching pattern says of `path` (relative to the ignore file, no leading slash). With
+  // kDocker, parents count as well.
   [[nodiscard]] Verdict verdict(std::string_view path, PathKind kind) const;
   // With kDocker an ignored folder must be walked if anything below may come back.
   [[nodiscard]] bool has_exceptions() const { return has_exceptions_; }
@@ -47,7 +49,8 @@ class IgnoreRules {
   bool overflowed_ = false;
 };
 
-// Shell-style match of a whole path: `*` and `?` stop at '/', `**` as a whole component spans any number of them, [a-z] and [!a-z], '\' escapes.
+// Shell-style match of a whole path: `*` and `?` stop at '/', `**` as a whole component spans any number of
+// them, [a-z] and [!a-z], '\' escapes.
 [[nodiscard]] bool glob_match(std::string_view glob, std::string_view path);
 
 }  // namespace skerry::manifest

@@ -1,8 +1,10 @@
-// Manifest: what a project's func.toml, telnyx.toml or skerry.toml says, typed and checked (CONTRACT section 1).
+// Manifest: what a project's func.toml, telnyx.toml or skerry.toml says, typed and checked (CONTRACT section
+// 1).
 //
-// parse_manifest() is pure: text in, values and diagnostics out; the CLI calls it and prints what it finds. It refuses unknown keys, wrong types,
-// reserved environment names and everything over a fixed limit; tables of compatible products that are not served are accepted with a warning.
-// Limits that an operator may raise (memory, timeout) are warnings here and refusals at the gateway.
+// parse_manifest() is pure: text in, values and diagnostics out; the CLI calls it and prints what it finds.
+// It refuses unknown keys, wrong types, reserved environment names and everything over a fixed limit; tables
+// of compatible products that are not served are accepted with a warning. Limits that an operator may raise
+// (memory, timeout) are warnings here and refusals at the gateway.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +15,23 @@
 #include <vector>
 
 #include "base/result.h"
+#include "contract/function_config.h"
 #include "manifest/diagnostic.h"
 
 namespace skerry::manifest {
 
-inline constexpr size_t kMaxEnvVars = 64;
-inline constexpr size_t kMaxEnvValueBytes = 5 * 1024;
-inline constexpr size_t kMaxSecrets = 100;
-inline constexpr size_t kMaxSecretBytes = 10 * 1024;
 inline constexpr size_t kMaxKvBindings = 32;
-inline constexpr size_t kMaxArguments = 64;          // of an entrypoint
-inline constexpr size_t kMaxTextBytes = 4096;        // a command, an argument, an egress rule
+inline constexpr size_t kMaxArguments = 64;    // of an entrypoint
+inline constexpr size_t kMaxTextBytes = 4096;  // a command, an argument, an egress rule
 inline constexpr size_t kMaxEgressRules = 100;
-inline constexpr int64_t kDefaultMemoryCapMb = 512;  // the gateway's cap unless its operator raised it
-inline constexpr int64_t kDefaultTimeoutCapMs = 60'000;
-inline constexpr int64_t kMaxStartTimeoutMs = 120'000;
 
 // The manifests by the order in which they are looked for; the first that exists is used.
 inline constexpr std::string_view kManifestNames[] = {"skerry.toml", "func.toml", "telnyx.toml"};
 
 enum class Language { kPython, kNode, kGo, kJava, kImage };
 [[nodiscard]] std::string_view to_string(Language language);
-[[nodiscard]] std::optional<Language> parse_language(std::string_view text);  // also "typescript", "javascript", "nodejs", "golang"
+[[nodiscard]] std::optional<Language> parse_language(
+    std::string_view text);  // also "typescript", "javascript", "nodejs", "golang"
 
 struct SecretBinding {
   std::string binding;
@@ -45,7 +42,8 @@ struct SecretBinding {
 struct Runtime {
   std::optional<Language> language;
   std::optional<std::string> version;
-  std::optional<std::string> image;  // with language = "image": an OCI reference; without it the folder is the image
+  std::optional<std::string>
+      image;  // with language = "image": an OCI reference; without it the folder is the image
   std::optional<int64_t> memory_mb;
   std::optional<int64_t> cpu_millis;
   std::optional<int64_t> timeout_ms;
@@ -85,13 +83,17 @@ struct ParsedManifest {
   [[nodiscard]] bool ok() const { return !has_errors(diagnostics); }
 };
 
-// `file` is the manifest's name as the author knows it; its last part decides the form (telnyx.toml and skerry.toml have top-level keys).
+// `file` is the manifest's name as the author knows it; its last part decides the form (telnyx.toml and
+// skerry.toml have top-level keys).
 [[nodiscard]] ParsedManifest parse_manifest(std::string_view text, std::string_view file);
 
-// One [runtime] value given on the command line ("memory", "512MB"), by the same rules. `source` stands as the file in diagnostics ("--memory").
-void apply_runtime_option(ParsedManifest& parsed, std::string_view key, std::string_view value, std::string_view source);
+// One [runtime] value given on the command line ("memory", "512MB"), by the same rules. `source` stands as
+// the file in diagnostics ("--memory").
+void apply_runtime_option(ParsedManifest& parsed, std::string_view key, std::string_view value,
+                          std::string_view source);
 
-// What holds between values (min_instances <= max_instances, a name that is both a secret and a variable); after all options were applied.
+// What holds between values (min_instances <= max_instances, a name that is both a secret and a variable);
+// after all options were applied.
 void check_together(ParsedManifest& parsed, std::string_view file);
 
 }  // namespace skerry::manifest

@@ -56,7 +56,8 @@ path = ""
 [egress]
 allow = ["api.example.com"]
 deny = []
-)", "func.toml");
+)",
+                                     "func.toml");
   ASSERT_TRUE(parsed.diagnostics.empty()) << all_text(parsed.diagnostics);
   const Manifest& m = parsed.manifest;
   EXPECT_EQ(m.func_id, "7819cf01");
@@ -84,7 +85,9 @@ deny = []
 }
 
 TEST(Manifest, UmbrellaFormHasTopLevelKeysAndFuncTomlDoesNot) {
-  const std::string_view text = "name = \"orders\"\nmain = \"src/index.ts\"\ncompatibility_date = \"2026-01-01\"\n[env_vars]\nA = \"1\"\n";
+  const std::string_view text =
+      "name = \"orders\"\nmain = \"src/index.ts\"\ncompatibility_date = \"2026-01-01\"\n[env_vars]\nA = "
+      "\"1\"\n";
   for (const std::string_view file : {"telnyx.toml", "skerry.toml", "some/where/telnyx.toml"}) {
     const auto parsed = parse_manifest(text, file);
     EXPECT_TRUE(parsed.diagnostics.empty()) << file << all_text(parsed.diagnostics);
@@ -108,11 +111,15 @@ struct BadCase {
 };
 
 const BadCase kBad[] = {
-    {"unknown key near a known one", "[runtime]\nmemroy = \"1GB\"", "runtime.memroy", 2, "unknown key", "did you mean `memory`?"},
+    {"unknown key near a known one", "[runtime]\nmemroy = \"1GB\"", "runtime.memroy", 2, "unknown key",
+     "did you mean `memory`?"},
     {"unknown table", "[runtme]\nmemory = \"1GB\"", "runtme", 1, "unknown key", "did you mean `runtime`?"},
-    {"a runtime key in the wrong table", "[edge_compute]\nmemory = \"1GB\"", "edge_compute.memory", 2, "unknown key", "[runtime]: memory"},
-    {"unknown key far from all", "[build]\nxyzzy = 1", "build.xyzzy", 2, "unknown key", "known here: command"},
-    {"env number", "[env_vars]\n\nRETRIES = 3", "env_vars.RETRIES", 3, "must be a string, not a number", "RETRIES = \"3\""},
+    {"a runtime key in the wrong table", "[edge_compute]\nmemory = \"1GB\"", "edge_compute.memory", 2,
+     "unknown key", "[runtime]: memory"},
+    {"unknown key far from all", "[build]\nxyzzy = 1", "build.xyzzy", 2, "unknown key",
+     "known here: command"},
+    {"env number", "[env_vars]\n\nRETRIES = 3", "env_vars.RETRIES", 3, "must be a string, not a number",
+     "RETRIES = \"3\""},
     {"env boolean", "[env_vars]\nDEBUG = true", "env_vars.DEBUG", 2, "not a boolean", "DEBUG = \"true\""},
     {"env float", "[env_vars]\nRATE = 0.5", "env_vars.RATE", 2, "not a number", "RATE = \"0.5\""},
     {"env date", "[env_vars]\nDAY = 2026-01-02", "env_vars.DAY", 2, "not a date", "DAY = \"2026-01-02\""},
@@ -121,48 +128,73 @@ const BadCase kBad[] = {
     {"reserved PORT", "[env_vars]\nPORT = \"80\"", "env_vars.PORT", 2, "set by the platform", ""},
     {"reserved SKERRY_", "[env_vars]\nSKERRY_X = \"80\"", "env_vars.SKERRY_X", 2, "set by the platform", ""},
     {"reserved K_", "[env_vars]\nK_SERVICE = \"80\"", "env_vars.K_SERVICE", 2, "set by the platform", ""},
-    {"env name with a dash", "[env_vars]\nLOG-LEVEL = \"x\"", "env_vars.LOG-LEVEL", 2, "cannot name an environment variable", ""},
+    {"env name with a dash", "[env_vars]\nLOG-LEVEL = \"x\"", "env_vars.LOG-LEVEL", 2,
+     "cannot name an environment variable", ""},
     {"env not a table", "env_vars = \"x\"", "env_vars", 1, "must be a table, not a string", "[env_vars]"},
-    {"memory as a number", "[runtime]\nmemory = 256", "runtime.memory", 2, "must be a string, not a number", "memory = \"256MB\""},
-    {"memory without a unit", "[runtime]\nmemory = \"256\"", "runtime.memory", 2, "has no unit", "memory = \"256MB\""},
+    {"memory as a number", "[runtime]\nmemory = 256", "runtime.memory", 2, "must be a string, not a number",
+     "memory = \"256MB\""},
+    {"memory without a unit", "[runtime]\nmemory = \"256\"", "runtime.memory", 2, "has no unit",
+     "memory = \"256MB\""},
     {"memory of nonsense", "[runtime]\nmemory = \"lots\"", "runtime.memory", 2, "is not a size", ""},
-    {"memory too small", "[runtime]\nmemory = \"15MB\"", "runtime.memory", 2, "15MB is out of bounds", "from 16MB"},
-    {"timeout as a number", "[runtime]\ntimeout = 30", "runtime.timeout", 2, "must be a string", "timeout = \"30s\""},
-    {"timeout beyond any cap", "[runtime]\ntimeout = \"2h\"", "runtime.timeout", 2, "2h is out of bounds", "to 1m"},
-    {"start timeout over its cap", "[runtime]\nstart_timeout = \"121s\"", "runtime.start_timeout", 2, "121s is out of bounds", "to 2m"},
+    {"memory too small", "[runtime]\nmemory = \"31MB\"", "runtime.memory", 2, "31MB is out of bounds",
+     "from 32MB"},
+    {"timeout as a number", "[runtime]\ntimeout = 30", "runtime.timeout", 2, "must be a string",
+     "timeout = \"30s\""},
+    {"timeout beyond any cap", "[runtime]\ntimeout = \"2h\"", "runtime.timeout", 2, "2h is out of bounds",
+     "to 1m"},
+    {"start timeout over its cap", "[runtime]\nstart_timeout = \"121s\"", "runtime.start_timeout", 2,
+     "121s is out of bounds", "to 2m"},
     {"cpu as a string", "[runtime]\ncpu = \"1\"", "runtime.cpu", 2, "must be a number", "cpu = 1.0"},
     {"cpu nan", "[runtime]\ncpu = nan", "runtime.cpu", 2, "out of bounds", ""},
     {"cpu negative", "[runtime]\ncpu = -1", "runtime.cpu", 2, "out of bounds", ""},
-    {"concurrency zero", "[runtime]\nconcurrency = 0", "runtime.concurrency", 2, "0 is out of bounds", "from 1"},
-    {"concurrency as a string", "[runtime]\nconcurrency = \"4\"", "runtime.concurrency", 2, "must be a number, not a string", "concurrency = 1"},
+    {"concurrency zero", "[runtime]\nconcurrency = 0", "runtime.concurrency", 2, "0 is out of bounds",
+     "from 1"},
+    {"concurrency as a string", "[runtime]\nconcurrency = \"4\"", "runtime.concurrency", 2,
+     "must be a number, not a string", "concurrency = 1"},
     {"instances not whole", "[runtime]\nmax_instances = 1.5", "runtime.max_instances", 2, "out", ""},
-    {"background as a string", "[runtime]\nbackground = \"yes\"", "runtime.background", 2, "must be a boolean", "background = false"},
-    {"unknown language", "[runtime]\nlanguage = \"pyton\"", "runtime.language", 2, "unknown language", "did you mean `python`?"},
-    {"version as a float", "[runtime]\nversion = 3.5", "runtime.version", 2, "must be a string", "version = \"3.5\""},
-    {"version as an integer", "[runtime]\nversion = 20", "runtime.version", 2, "must be a string", "version = \"20\""},
-    {"entrypoint as a string", "[runtime]\nentrypoint = \"./run\"", "runtime.entrypoint", 2, "no shell reads it", "[\"./run\"]"},
+    {"background as a string", "[runtime]\nbackground = \"yes\"", "runtime.background", 2,
+     "must be a boolean", "background = false"},
+    {"unknown language", "[runtime]\nlanguage = \"pyton\"", "runtime.language", 2, "unknown language",
+     "did you mean `python`?"},
+    {"version as a float", "[runtime]\nversion = 3.5", "runtime.version", 2, "must be a string",
+     "version = \"3.5\""},
+    {"version as an integer", "[runtime]\nversion = 20", "runtime.version", 2, "must be a string",
+     "version = \"20\""},
+    {"entrypoint as a string", "[runtime]\nentrypoint = \"./run\"", "runtime.entrypoint", 2,
+     "no shell reads it", "[\"./run\"]"},
     {"entrypoint empty", "[runtime]\nentrypoint = []", "runtime.entrypoint", 2, "1 to 64 arguments", ""},
     {"entrypoint of numbers", "[runtime]\nentrypoint = [1]", "runtime.entrypoint", 2, "list of strings", ""},
     {"runtime as a list", "runtime = []", "runtime", 1, "must be a table, not a list", "[runtime]"},
     {"secrets as a table", "[secrets]\nDB = \"x\"", "secrets", 1, "must be a list of tables", "[[secrets]]"},
-    {"secrets as a list of strings", "secrets = [\"DB\"]", "secrets", 1, "list of tables, not of a string", "[[secrets]]"},
+    {"secrets as a list of strings", "secrets = [\"DB\"]", "secrets", 1, "list of tables, not of a string",
+     "[[secrets]]"},
     {"secret without a name", "[[secrets]]\nbinding = \"DB\"", "secrets.name", 1, "needs the name", ""},
-    {"secret with an unknown key", "[[secrets]]\nname = \"DB\"\nbindng = \"X\"", "secrets.bindng", 3, "unknown key", "`binding`"},
-    {"secret bound twice", "[[secrets]]\nname = \"A\"\nbinding = \"X\"\n[[secrets]]\nname = \"B\"\nbinding = \"X\"", "secrets.binding", 4, "bound twice", ""},
-    {"secret over a platform variable", "[[secrets]]\nname = \"PORT\"", "secrets.name", 1, "set by the platform", ""},
-    {"kv as a string", "[storage.kv]\nCACHE = \"id\"", "storage.kv.CACHE", 2, "must be a table", "[storage.kv.CACHE]"},
-    {"kv binding that is no identifier", "[storage.kv.my-cache]\nid = \"x\"", "storage.kv.my-cache", 1, "identifier", ""},
-    {"kv unknown key", "[storage.kv.C]\nname = \"x\"", "storage.kv.C.name", 2, "unknown key", "known here: id"},
+    {"secret with an unknown key", "[[secrets]]\nname = \"DB\"\nbindng = \"X\"", "secrets.bindng", 3,
+     "unknown key", "`binding`"},
+    {"secret bound twice",
+     "[[secrets]]\nname = \"A\"\nbinding = \"X\"\n[[secrets]]\nname = \"B\"\nbinding = \"X\"",
+     "secrets.binding", 4, "bound twice", ""},
+    {"secret over a platform variable", "[[secrets]]\nname = \"PORT\"", "secrets.name", 1,
+     "set by the platform", ""},
+    {"kv as a string", "[storage.kv]\nCACHE = \"id\"", "storage.kv.CACHE", 2, "must be a table",
+     "[storage.kv.CACHE]"},
+    {"kv binding that is no identifier", "[storage.kv.my-cache]\nid = \"x\"", "storage.kv.my-cache", 1,
+     "identifier", ""},
+    {"kv unknown key", "[storage.kv.C]\nname = \"x\"", "storage.kv.C.name", 2, "unknown key",
+     "known here: id"},
     {"kv id number", "[storage.kv.C]\nid = 7", "storage.kv.C.id", 2, "must be a string", "id = \"7\""},
     {"unknown storage", "[storage.kb.C]\nid = \"x\"", "storage.kb", 1, "unknown key", "`kv`"},
     {"telnyx binding", "[telnyx]\nbinding = 1", "telnyx.binding", 2, "must be a string", ""},
-    {"health path relative", "[health]\npath = \"health\"", "health.path", 2, "begins with '/'", "path = \"/health\""},
-    {"health path with a line break", "[health]\npath = \"/a\\r\\nX: y\"", "health.path", 2, "begins with '/'", ""},
+    {"health path relative", "[health]\npath = \"health\"", "health.path", 2, "begins with '/'",
+     "path = \"/health\""},
+    {"health path with a line break", "[health]\npath = \"/a\\r\\nX: y\"", "health.path", 2,
+     "begins with '/'", ""},
     {"build command empty", "[build]\ncommand = \"\"", "build.command", 2, "must not be empty", ""},
     {"build command NUL", "[build]\ncommand = \"a\\u0000b\"", "build.command", 2, "NUL", ""},
     {"egress string", "[egress]\nallow = \"*\"", "egress.allow", 2, "must be a list", "allow = ["},
     {"egress number in the list", "[egress]\ndeny = [1]", "egress.deny", 2, "each rule", ""},
-    {"name upper case", "[edge_compute]\nfunc_name = \"Orders\"", "edge_compute.func_name", 2, "only a-z", "func_name = \"orders\""},
+    {"name upper case", "[edge_compute]\nfunc_name = \"Orders\"", "edge_compute.func_name", 2, "only a-z",
+     "func_name = \"orders\""},
     {"name number", "[edge_compute]\nfunc_name = 7", "edge_compute.func_name", 2, "must be a string", ""},
     {"name empty", "[edge_compute]\nfunc_name = \"\"", "edge_compute.func_name", 2, "needs a name", ""},
 };
@@ -186,7 +218,8 @@ TEST(Manifest, RefusesBadInputWithPlaceAndFix) {
 }
 
 TEST(Manifest, SyntaxErrorsHaveALine) {
-  for (const std::string_view text : {"[edge_compute\nfunc_name = \"x\"", "a = ", "a = 1\na = 2", "\xff\xfe", "a = \"unclosed\n"}) {
+  for (const std::string_view text :
+       {"[edge_compute\nfunc_name = \"x\"", "a = ", "a = 1\na = 2", "\xff\xfe", "a = \"unclosed\n"}) {
     const auto parsed = parse_manifest(text, "func.toml");
     ASSERT_EQ(parsed.diagnostics.size(), 1U) << text;
     EXPECT_EQ(parsed.diagnostics[0].severity, Severity::kError);
@@ -216,10 +249,12 @@ id = "y"
 host = "example.com"
 [[actors]]
 name = "Room"
-)", "func.toml");
+)",
+                                     "func.toml");
   EXPECT_TRUE(parsed.ok()) << all_text(parsed.diagnostics);
   ASSERT_EQ(parsed.diagnostics.size(), 7U) << all_text(parsed.diagnostics);
-  for (const std::string_view key : {"edge_compute.private", "storage.cloudstorage", "storage.sqldb", "ratelimits", "network", "domains", "actors"}) {
+  for (const std::string_view key : {"edge_compute.private", "storage.cloudstorage", "storage.sqldb",
+                                     "ratelimits", "network", "domains", "actors"}) {
     const Diagnostic* d = find(parsed.diagnostics, key);
     ASSERT_NE(d, nullptr) << key;
     EXPECT_EQ(d->severity, Severity::kWarning);
@@ -228,7 +263,8 @@ name = "Room"
 }
 
 TEST(Manifest, CapsThatAnOperatorMayRaiseAreWarningsJustPastThem) {
-  EXPECT_TRUE(parse_manifest("[runtime]\nmemory = \"512MB\"\ntimeout = \"60s\"", "func.toml").diagnostics.empty());
+  EXPECT_TRUE(
+      parse_manifest("[runtime]\nmemory = \"512MB\"\ntimeout = \"60s\"", "func.toml").diagnostics.empty());
   const auto over = parse_manifest("[runtime]\nmemory = \"513MB\"\ntimeout = \"60001ms\"", "func.toml");
   EXPECT_TRUE(over.ok());
   EXPECT_EQ(over.diagnostics.size(), 2U);
@@ -270,8 +306,15 @@ TEST(Manifest, AnAbsentSecretsTableIsNotAnEmptyOne) {
 TEST(Manifest, CommandLineValuesFollowTheSameRules) {
   auto parsed = parse_manifest("[runtime]\nmemory = \"128MB\"\nmin_instances = 5", "func.toml");
   for (const auto& [key, value] : std::initializer_list<std::pair<std::string_view, std::string_view>>{
-           {"memory", "512MB"}, {"cpu", "0.5"}, {"timeout", "10s"}, {"background", "true"}, {"concurrency", "8"}, {"language", "go"},
-           {"version", "1.24"}, {"entrypoint", "[\"./a\",\"-v\"]"}, {"max_instances", "9"}}) {
+           {"memory", "512MB"},
+           {"cpu", "0.5"},
+           {"timeout", "10s"},
+           {"background", "true"},
+           {"concurrency", "8"},
+           {"language", "go"},
+           {"version", "1.24"},
+           {"entrypoint", "[\"./a\",\"-v\"]"},
+           {"max_instances", "9"}}) {
     apply_runtime_option(parsed, key, value, "--x");
   }
   check_together(parsed, "func.toml");
@@ -284,8 +327,16 @@ TEST(Manifest, CommandLineValuesFollowTheSameRules) {
   EXPECT_EQ(parsed.manifest.runtime.language, Language::kGo);
   EXPECT_EQ(parsed.manifest.runtime.entrypoint, (std::vector<std::string>{"./a", "-v"}));
   for (const auto& [key, value] : std::initializer_list<std::pair<std::string_view, std::string_view>>{
-           {"memory", "512"}, {"cpu", "fast"}, {"timeout", ""}, {"background", "yes"}, {"concurrency", "8x"}, {"language", "cobol"},
-           {"entrypoint", "[1]"}, {"entrypoint", "[\"a\""}, {"max_instances", "99999999999999999999"}, {"no_such", "1"}}) {
+           {"memory", "512"},
+           {"cpu", "fast"},
+           {"timeout", ""},
+           {"background", "yes"},
+           {"concurrency", "8x"},
+           {"language", "cobol"},
+           {"entrypoint", "[1]"},
+           {"entrypoint", "[\"a\""},
+           {"max_instances", "99999999999999999999"},
+           {"no_such", "1"}}) {
     ParsedManifest one;
     apply_runtime_option(one, key, value, "--x");
     EXPECT_FALSE(one.ok()) << key << " " << value;
@@ -307,11 +358,15 @@ TEST(Manifest, ChecksValuesTogether) {
 }
 
 TEST(ShipRequest, SendsWhatTheAuthorWroteAndLeavesOutTheRest) {
-  const auto parsed = parse_manifest("[edge_compute]\nfunc_name = \"a\"\nfunc_id = \"REPLACE_ME\"\n[runtime]\nmemory = \"128MB\"\nlanguage = \"ts\"\n[storage.kv.C]\n", "func.toml");
+  const auto parsed = parse_manifest(
+      "[edge_compute]\nfunc_name = \"a\"\nfunc_id = \"REPLACE_ME\"\n[runtime]\nmemory = \"128MB\"\nlanguage "
+      "= \"ts\"\n[storage.kv.C]\n",
+      "func.toml");
   const json::object body = ship_request(parsed.manifest, UploadSource{"sha256:00"});
-  EXPECT_EQ(json::serialize(body),
-            R"({"function":{"name":"a","id_hint":"REPLACE_ME"},"source":{"upload":"sha256:00"},"language":"node",)"
-            R"("config":{"env":{},"secrets":null,"memory_mb":128,"kv":{"C":{"id":""}}}})");
+  EXPECT_EQ(
+      json::serialize(body),
+      R"({"function":{"name":"a","id_hint":"REPLACE_ME"},"source":{"upload":"sha256:00"},"language":"node",)"
+      R"("config":{"env":{},"secrets":null,"memory_mb":128,"kv":{"C":{"id":""}}}})");
   EXPECT_TRUE(ship_request(parsed.manifest, CurrentSource{}).at("source").is_null());
   EXPECT_EQ(ship_request(parsed.manifest, ImageSource{"r/x:1"}).at("source").at("image"), "r/x:1");
 }
@@ -345,13 +400,15 @@ path = "/up"
 [egress]
 allow = ["a"]
 deny = ["b"]
-)", "func.toml");
+)",
+                                     "func.toml");
   ASSERT_TRUE(parsed.ok()) << all_text(parsed.diagnostics);
   const json::object body = ship_request(parsed.manifest, CurrentSource{});
-  EXPECT_EQ(json::serialize(body.at("config").get_object()),
-            R"({"env":{"A":"1"},"secrets":[{"binding":"S","name":"S"}],"memory_mb":128,"cpu_millis":250,"timeout_ms":1000,"concurrency":2,)"
-            R"("min_instances":1,"max_instances":3,"idle_timeout_ms":10000,"start_timeout_ms":5000,"scratch_mb":64,"background":false,)"
-            R"("entrypoint":["x"],"health_path":"/up","build_command":"make","egress":{"allow":["a"],"deny":["b"]},"kv":{},"api_binding":"T"})");
+  EXPECT_EQ(
+      json::serialize(body.at("config").get_object()),
+      R"({"env":{"A":"1"},"secrets":[{"binding":"S","name":"S"}],"memory_mb":128,"cpu_millis":250,"timeout_ms":1000,"concurrency":2,)"
+      R"("min_instances":1,"max_instances":3,"idle_timeout_ms":10000,"start_timeout_ms":5000,"scratch_mb":64,"background":false,)"
+      R"("entrypoint":["x"],"health_path":"/up","build_command":"make","egress":{"allow":["a"],"deny":["b"]},"kv":{},"api_binding":"T"})");
 }
 
 TEST(Detect, FindsTheLanguageByTheContractsFiles) {
@@ -375,7 +432,8 @@ TEST(Detect, FindsTheLanguageByTheContractsFiles) {
 }
 
 TEST(Diagnostic, TextAndJsonNameThePlace) {
-  const Diagnostic d{Severity::kError, "func.toml", 7, "runtime.memroy", "unknown key", "did you mean `memory`?"};
+  const Diagnostic d{Severity::kError, "func.toml",   7,
+                     "runtime.memroy", "unknown key", "did you mean `memory`?"};
   EXPECT_EQ(to_text(d), "func.toml:7: error: runtime.memroy: unknown key\n  fix: did you mean `memory`?");
   EXPECT_EQ(to_json(d).at("line").as_uint64(), 7U);
 }

@@ -7,10 +7,18 @@
 namespace skerry::manifest {
 namespace {
 
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char to_lower(char c) { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
+bool is_lower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+bool is_upper(char c) {
+  return c >= 'A' && c <= 'Z';
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+char to_lower(char c) {
+  return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 // Edits between two words (insert, delete, replace, swap of neighbours), without regard to case.
 size_t distance(std::string_view a, std::string_view b) {
@@ -24,7 +32,8 @@ size_t distance(std::string_view a, std::string_view b) {
       const char x = to_lower(a[i - 1]);
       const char y = to_lower(b[j - 1]);
       row[j] = std::min({previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (x == y ? 0U : 1U)});
-      if (i > 1 && j > 1 && x == to_lower(b[j - 2]) && to_lower(a[i - 2]) == y) row[j] = std::min(row[j], before[j - 2] + 1);
+      if (i > 1 && j > 1 && x == to_lower(b[j - 2]) && to_lower(a[i - 2]) == y)
+        row[j] = std::min(row[j], before[j - 2] + 1);
     }
     std::swap(before, previous);
     std::swap(previous, row);
@@ -61,14 +70,17 @@ std::string propose_function_name(std::string_view raw) {
   std::string out;
   for (const char c : raw) {
     const char l = to_lower(c);
-    if (is_lower(l) || is_digit(l)) out += l;
-    else if (!out.empty() && out.back() != '-') out += '-';
+    if (is_lower(l) || is_digit(l))
+      out += l;
+    else if (!out.empty() && out.back() != '-')
+      out += '-';
   }
   if (!out.empty() && is_digit(out.front())) out.insert(0, "fn-");
   if (out.size() > kMaxFunctionName) {
     const size_t boundary = out.rfind('-', kMaxFunctionName);
     // A boundary in the first half would lose more of the name than it is worth.
-    out.resize(boundary != std::string::npos && boundary >= kMaxFunctionName / 2 ? boundary : kMaxFunctionName);
+    out.resize(boundary != std::string::npos && boundary >= kMaxFunctionName / 2 ? boundary
+                                                                                 : kMaxFunctionName);
   }
   while (!out.empty() && out.back() == '-') out.pop_back();
   return out.empty() ? "function" : out;
@@ -76,45 +88,64 @@ std::string propose_function_name(std::string_view raw) {
 
 Result<void> check_function_name(std::string_view name) {
   const auto refuse = [&](std::string_view why) {
-    return fail(ErrorCode::kInvalidArgument, "`{}` cannot name a function: {}; `{}` would do", name.substr(0, 200), why, propose_function_name(name));
+    return fail(ErrorCode::kInvalidArgument, "`{}` cannot name a function: {}; `{}` would do",
+                name.substr(0, 200), why, propose_function_name(name));
   };
-  if (name.empty()) return fail(ErrorCode::kInvalidArgument, "a function needs a name: 1 to {} of a-z, 0-9 and '-', beginning with a letter", kMaxFunctionName);
-  if (name.size() > kMaxFunctionName) return refuse(fmt::format("{} characters, and {} is the most (it becomes part of a host name)", name.size(), kMaxFunctionName));
+  if (name.empty())
+    return fail(ErrorCode::kInvalidArgument,
+                "a function needs a name: 1 to {} of a-z, 0-9 and '-', beginning with a letter",
+                kMaxFunctionName);
+  if (name.size() > kMaxFunctionName)
+    return refuse(fmt::format("{} characters, and {} is the most (it becomes part of a host name)",
+                              name.size(), kMaxFunctionName));
   for (const char c : name) {
     if (!is_lower(c) && !is_digit(c) && c != '-') return refuse("only a-z, 0-9 and '-' are allowed");
   }
   if (!is_lower(name.front())) return refuse("it must begin with a letter");
   if (name.back() == '-') return refuse("it must not end with '-'");
-  if (name.find("--") != std::string_view::npos) return refuse("'--' separates the parts of a revision's host name");
+  if (name.find("--") != std::string_view::npos)
+    return refuse("'--' separates the parts of a revision's host name");
   return {};
 }
 
 Result<void> check_env_name(std::string_view name) {
   if (name.empty()) return fail(ErrorCode::kInvalidArgument, "an environment variable needs a name");
-  if (name.size() > kMaxEnvNameBytes) return fail(ErrorCode::kInvalidArgument, "the name has {} bytes, and {} is the most", name.size(), kMaxEnvNameBytes);
+  if (name.size() > kMaxEnvNameBytes)
+    return fail(ErrorCode::kInvalidArgument, "the name has {} bytes, and {} is the most", name.size(),
+                kMaxEnvNameBytes);
   for (size_t i = 0; i < name.size(); ++i) {
     const char c = name[i];
     if (is_lower(c) || is_upper(c) || c == '_' || (i > 0 && is_digit(c))) continue;
-    return fail(ErrorCode::kInvalidArgument, "`{}` cannot name an environment variable: use letters, digits and '_', not beginning with a digit", name);
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "`{}` cannot name an environment variable: use letters, digits and '_', not beginning with a digit",
+        name);
   }
   if (name == "PORT" || name.starts_with("SKERRY_") || name.starts_with("K_")) {
-    return fail(ErrorCode::kInvalidArgument, "`{}` is set by the platform and may not be set (PORT, SKERRY_* and K_* are reserved)", name);
+    return fail(ErrorCode::kInvalidArgument,
+                "`{}` is set by the platform and may not be set (PORT, SKERRY_* and K_* are reserved)", name);
   }
   return {};
 }
 
 Result<void> check_binding_name(std::string_view name) {
   if (name.empty()) return fail(ErrorCode::kInvalidArgument, "a binding needs a name");
-  if (name.size() > kMaxBindingName) return fail(ErrorCode::kInvalidArgument, "a binding's name has at most {} characters", kMaxBindingName);
+  if (name.size() > kMaxBindingName)
+    return fail(ErrorCode::kInvalidArgument, "a binding's name has at most {} characters", kMaxBindingName);
   for (size_t i = 0; i < name.size(); ++i) {
     const char c = name[i];
     if (is_lower(c) || is_upper(c) || c == '_' || c == '$' || (i > 0 && is_digit(c))) continue;
-    return fail(ErrorCode::kInvalidArgument, "`{}` cannot name a binding: it is an identifier in code (letters, digits, '_')", name);
+    return fail(ErrorCode::kInvalidArgument,
+                "`{}` cannot name a binding: it is an identifier in code (letters, digits, '_')", name);
   }
   return {};
 }
 
-std::optional<std::string> nearest(std::string_view word, std::span<const std::string_view> candidates) { return nearest_of(word, candidates); }
-std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) { return nearest_of(word, candidates); }
+std::optional<std::string> nearest(std::string_view word, std::span<const std::string_view> candidates) {
+  return nearest_of(word, candidates);
+}
+std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) {
+  return nearest_of(word, candidates);
+}
 
 }  // namespace skerry::manifest

@@ -8,10 +8,12 @@ namespace skerry::manifest {
 namespace {
 
 TEST(FunctionName, RulesHoldAtTheirEdges) {
-  for (const std::string_view good : {"a", "orders", "a1", "a-b-c", "x0123456789-0123456789-0123456789-012345"}) {
+  for (const std::string_view good :
+       {"a", "orders", "a1", "a-b-c", "x0123456789-0123456789-0123456789-012345"}) {
     EXPECT_TRUE(check_function_name(good)) << good;
   }
-  for (const std::string_view bad : {"", "A", "1a", "-a", "a-", "a--b", "a_b", "a.b", "a b", "\xc3\xa9", "x0123456789-0123456789-0123456789-0123456"}) {
+  for (const std::string_view bad : {"", "A", "1a", "-a", "a-", "a--b", "a_b", "a.b", "a b", "\xc3\xa9",
+                                     "x0123456789-0123456789-0123456789-0123456"}) {
     EXPECT_FALSE(check_function_name(bad)) << bad;
   }
 }
@@ -49,17 +51,23 @@ TEST(Nearest, FindsTypingMistakesAndNothingElse) {
 }
 
 TEST(Units, SizesAreWholeMegabytes) {
-  const std::pair<std::string_view, int64_t> good[] = {{"256MB", 256}, {"1GB", 1024}, {"1.5GB", 1536}, {" 64 MiB ", 64}, {"2Gi", 2048}, {"0MB", 0}};
+  const std::pair<std::string_view, int64_t> good[] = {{"256MB", 256},   {"1GB", 1024}, {"1.5GB", 1536},
+                                                       {" 64 MiB ", 64}, {"2Gi", 2048}, {"0MB", 0}};
   for (const auto& [text, mb] : good) EXPECT_EQ(parse_size_mb(text), mb) << text;
-  for (const std::string_view bad : {"", "MB", "256", "-1MB", "1.5MB", "256KB", "1e3MB", "99999999999999999999GB", "256MB x", "nanMB", "infGB"}) EXPECT_FALSE(parse_size_mb(bad)) << bad;
+  for (const std::string_view bad : {"", "MB", "256", "-1MB", "1.5MB", "256KB", "1e3MB",
+                                     "99999999999999999999GB", "256MB x", "nanMB", "infGB"})
+    EXPECT_FALSE(parse_size_mb(bad)) << bad;
   EXPECT_EQ(format_size_mb(512), "512MB");
   EXPECT_EQ(format_size_mb(2048), "2GB");
 }
 
 TEST(Units, DurationsAreWholeMilliseconds) {
-  const std::pair<std::string_view, int64_t> good[] = {{"30s", 30'000}, {"1m30s", 90'000}, {"500ms", 500}, {"0.5s", 500}, {"2h", 7'200'000}, {"7d", 604'800'000}, {"5 min", 300'000}};
+  const std::pair<std::string_view, int64_t> good[] = {
+      {"30s", 30'000},   {"1m30s", 90'000},   {"500ms", 500},    {"0.5s", 500},
+      {"2h", 7'200'000}, {"7d", 604'800'000}, {"5 min", 300'000}};
   for (const auto& [text, ms] : good) EXPECT_EQ(parse_duration_ms(text), ms) << text;
-  for (const std::string_view bad : {"", "30", "s", "-1s", "1.5ms", "30x", "1m 30", "999999999999999d"}) EXPECT_FALSE(parse_duration_ms(bad)) << bad;
+  for (const std::string_view bad : {"", "30", "s", "-1s", "1.5ms", "30x", "1m 30", "999999999999999d"})
+    EXPECT_FALSE(parse_duration_ms(bad)) << bad;
   EXPECT_EQ(format_duration_ms(300'000), "5m");
   EXPECT_EQ(format_duration_ms(1500), "1500ms");
 }
@@ -68,7 +76,8 @@ TEST(Units, CpuSharesAreThousandths) {
   EXPECT_EQ(parse_cpu_millis("0.5"), 500);
   EXPECT_EQ(parse_cpu_millis("2"), 2000);
   EXPECT_EQ(parse_cpu_millis("250m"), 250);
-  for (const std::string_view bad : {"", "x", "1.0005", "-1", "1 core"}) EXPECT_FALSE(parse_cpu_millis(bad)) << bad;
+  for (const std::string_view bad : {"", "x", "1.0005", "-1", "1 core"})
+    EXPECT_FALSE(parse_cpu_millis(bad)) << bad;
 }
 
 }  // namespace

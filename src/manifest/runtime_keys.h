@@ -16,14 +16,16 @@ namespace skerry::manifest {
 enum class ValueKind { kSize, kDuration, kCpu, kCount, kBoolean, kText, kLanguage, kArguments };
 
 struct RuntimeKey {
-  std::string_view name;     // "idle_timeout"; as an option "--idle-timeout"
+  std::string_view name;  // "idle_timeout"; as an option "--idle-timeout"
   ValueKind kind;
-  int64_t min;               // kSize: MB, kDuration: ms, kCpu: thousandths, kCount: itself
-  int64_t max;               // over this is an error anywhere
-  int64_t usual_max;         // over this is a warning: the gateway refuses it unless its operator raised the cap; 0: none
+  int64_t min;        // kSize: MB, kDuration: ms, kCpu: thousandths, kCount: itself
+  int64_t max;        // over this is an error anywhere
+  int64_t usual_max;  // over this is a warning: the gateway refuses it unless its operator raised the cap; 0:
+                      // none
   std::string_view example;  // as written in TOML
   std::string_view help;
-  std::variant<std::monostate, std::optional<int64_t> Runtime::*, std::optional<std::string> Runtime::*> member;
+  std::variant<std::monostate, std::optional<int64_t> Runtime::*, std::optional<std::string> Runtime::*>
+      member;
 };
 
 [[nodiscard]] std::span<const RuntimeKey> runtime_keys();
@@ -35,7 +37,9 @@ struct Place {
   uint32_t line = 0;
   std::string key;
 };
-void read_runtime_node(const RuntimeKey& key, const TomlNode& node, const Place& place, Runtime& runtime, Diagnostics& out);
-void read_runtime_text(const RuntimeKey& key, std::string_view text, const Place& place, Runtime& runtime, Diagnostics& out);
+void read_runtime_node(const RuntimeKey& key, const TomlNode& node, const Place& place, Runtime& runtime,
+                       Diagnostics& out);
+void read_runtime_text(const RuntimeKey& key, std::string_view text, const Place& place, Runtime& runtime,
+                       Diagnostics& out);
 
 }  // namespace skerry::manifest

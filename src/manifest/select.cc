@@ -17,7 +17,9 @@ inline constexpr size_t kMaxIgnoreFileBytes = 1024 * 1024;
 inline constexpr size_t kMaxPackageJsonBytes = 4 * 1024 * 1024;
 inline constexpr size_t kLargestNamed = 3;
 
-Error io_error(const fs::path& path, const std::error_code& ec) { return Error::from_errno(ec.value(), fmt::format("read `{}`", path.string())); }
+Error io_error(const fs::path& path, const std::error_code& ec) {
+  return Error::from_errno(ec.value(), fmt::format("read `{}`", path.string()));
+}
 
 // A small text file; nothing if it does not exist.
 std::optional<std::string> read_small(const fs::path& path, size_t max_bytes) {
@@ -30,7 +32,8 @@ std::optional<std::string> read_small(const fs::path& path, size_t max_bytes) {
   return std::move(out).str();
 }
 
-// A Node.js project that has no build script ships what it was built to: its dist/ is kept though its .gitignore names it.
+// A Node.js project that has no build script ships what it was built to: its dist/ is kept though its
+// .gitignore names it.
 bool keeps_dist(const fs::path& root) {
   const auto text = read_small(root / "package.json", kMaxPackageJsonBytes);
   if (!text) return false;
@@ -46,11 +49,13 @@ class Walk {
 
   Result<Selection> run() {
     std::error_code ec;
-    if (!fs::is_directory(root_, ec)) return fail(ErrorCode::kNotFound, "`{}` is not a folder", root_.string());
+    if (!fs::is_directory(root_, ec))
+      return fail(ErrorCode::kNotFound, "`{}` is not a folder", root_.string());
     choose_ignore_file();
     keeps_dist_ = keeps_dist(root_);
     TRY(folder(root_, "", 0));
-    std::sort(out_.entries.begin(), out_.entries.end(), [](const SelectedEntry& a, const SelectedEntry& b) { return a.path < b.path; });
+    std::sort(out_.entries.begin(), out_.entries.end(),
+              [](const SelectedEntry& a, const SelectedEntry& b) { return a.path < b.path; });
     if (out_.total_bytes > limits_.unpacked_bytes) return too_large();
     return std::move(out_);
   }
@@ -77,7 +82,10 @@ class Walk {
     if (!text) return;
     const auto syntax = out_.ignore_file == ".dockerignore" ? IgnoreSyntax::kDocker : IgnoreSyntax::kGit;
     scopes_.push_back({prefix, IgnoreRules::parse(*text, syntax)});
-    if (scopes_.back().rules.overflowed()) out_.warnings.push_back(fmt::format("{}{}: patterns past the {}th, or longer than {} bytes, are not read", prefix, out_.ignore_file, kMaxIgnorePatterns, kMaxPatternBytes));
+    if (scopes_.back().rules.overflowed())
+      out_.warnings.push_back(
+          fmt::format("{}{}: patterns past the {}th, or longer than {} bytes, are not read", prefix,
+                      out_.ignore_file, kMaxIgnorePatterns, kMaxPatternBytes));
   }
 
   [[nodiscard]] bool ignored(const std::string& path, PathKind kind) const {
@@ -92,11 +100,13 @@ class Walk {
 
   // Whether something below an ignored folder may come back (`!` in a .dockerignore).
   [[nodiscard]] bool may_come_back() const {
-    return !scopes_.empty() && scopes_.front().rules.syntax() == IgnoreSyntax::kDocker && scopes_.front().rules.has_exceptions();
+    return !scopes_.empty() && scopes_.front().rules.syntax() == IgnoreSyntax::kDocker &&
+           scopes_.front().rules.has_exceptions();
   }
 
   Result<void> folder(const fs::path& directory, const std::string& prefix, size_t depth) {
-    if (depth > kMaxProjectDepth) return fail(ErrorCode::kTooLarge, "`{}` is more than {} folders deep", prefix, kMaxProjectDepth);
+    if (depth > kMaxProjectDepth)
+      return fail(ErrorCode::kTooLarge, "`{}` is more than {} folders deep", prefix, kMaxProjectDepth);
     const size_t scopes_before = scopes_.size();
     enter_scope(directory, prefix);
     std::error_code ec;
@@ -118,17 +128,26 @@ class Walk {
     SelectedEntry selected;
     selected.path = prefix + name;
     switch (status.type()) {
-      case fs::file_type::regular: selected.kind = EntryKind::kFile; break;
-      case fs::file_type::directory: selected.kind = EntryKind::kDirectory; break;
-      case fs::file_type::symlink: selected.kind = EntryKind::kSymlink; break;
+      case fs::file_type::regular:
+        selected.kind = EntryKind::kFile;
+        break;
+      case fs::file_type::directory:
+        selected.kind = EntryKind::kDirectory;
+        break;
+      case fs::file_type::symlink:
+        selected.kind = EntryKind::kSymlink;
+        break;
       default:
-        if (!is_always_excluded(name, EntryKind::kFile) && !ignored(selected.path, PathKind::kFile)) out_.warnings.push_back(fmt::format("`{}` is not uploaded: neither a file, a folder nor a symlink", selected.path));
+        if (!is_always_excluded(name, EntryKind::kFile) && !ignored(selected.path, PathKind::kFile))
+          out_.warnings.push_back(
+              fmt::format("`{}` is not uploaded: neither a file, a folder nor a symlink", selected.path));
         return {};
     }
     if (is_always_excluded(name, selected.kind)) return {};
     if (selected.kind == EntryKind::kDirectory) return directory_entry(item, std::move(selected), depth);
     if (ignored(selected.path, PathKind::kFile)) return {};
-    return selected.kind == EntryKind::kFile ? add_file(item, status, std::move(selected)) : add_symlink(item, std::move(selected));
+    return selected.kind == EntryKind::kFile ? add_file(item, status, std::move(selected))
+                                             : add_symlink(item, std::move(selected));
   }
 
   Result<void> directory_entry(const fs::directory_entry& item, SelectedEntry selected, size_t depth) {
@@ -140,7 +159,8 @@ class Walk {
     return may_come_back() ? folder(item.path(), prefix, depth + 1) : Result<void>{};
   }
 
-  Result<void> add_file(const fs::directory_entry& item, const fs::file_status& status, SelectedEntry selected) {
+  Result<void> add_file(const fs::directory_entry& item, const fs::file_status& status,
+                        SelectedEntry selected) {
     std::error_code ec;
     selected.size_bytes = item.file_size(ec);
     if (ec) return std::unexpected(io_error(item.path(), ec));
@@ -152,16 +172,21 @@ class Walk {
     std::error_code ec;
     selected.link_target = fs::read_symlink(item.path(), ec).string();
     if (ec) return std::unexpected(io_error(item.path(), ec));
-    // SECURITY: what a link outside would bring in (or read at run time) is not part of the project, and the author may not know it is there.
-    const bool inside = !resolve_inside(selected.path, selected.link_target).empty() && really_inside(item.path());
+    // SECURITY: what a link outside would bring in (or read at run time) is not part of the project, and the
+    // author may not know it is there.
+    const bool inside =
+        !resolve_inside(selected.path, selected.link_target).empty() && really_inside(item.path());
     if (!inside) {
-      return fail(ErrorCode::kInvalidArgument, "symlink `{}` leads out of the project, to `{}`; copy the file in, make the link relative, or name it in .skerryignore",
+      return fail(ErrorCode::kInvalidArgument,
+                  "symlink `{}` leads out of the project, to `{}`; copy the file in, make the link relative, "
+                  "or name it in .skerryignore",
                   selected.path, selected.link_target);
     }
     return add(std::move(selected));
   }
 
-  // A lexically harmless link may pass through another link: what the kernel resolves must be inside as well. Dangling links are harmless.
+  // A lexically harmless link may pass through another link: what the kernel resolves must be inside as well.
+  // Dangling links are harmless.
   [[nodiscard]] bool really_inside(const fs::path& link) const {
     std::error_code ec;
     const fs::path root = fs::canonical(root_, ec);
@@ -174,7 +199,10 @@ class Walk {
 
   Result<void> add(SelectedEntry selected) {
     if (out_.entries.size() >= limits_.files) {
-      return fail(ErrorCode::kTooLarge, "the project has more than {} files; leave folders out by naming them in .skerryignore (last seen: `{}`)", limits_.files, selected.path);
+      return fail(ErrorCode::kTooLarge,
+                  "the project has more than {} files; leave folders out by naming them in .skerryignore "
+                  "(last seen: `{}`)",
+                  limits_.files, selected.path);
     }
     out_.total_bytes += selected.size_bytes;
     out_.entries.push_back(std::move(selected));
@@ -185,10 +213,15 @@ class Walk {
     std::vector<const SelectedEntry*> largest;
     for (const SelectedEntry& e : out_.entries) largest.push_back(&e);
     const size_t named = std::min(kLargestNamed, largest.size());
-    std::partial_sort(largest.begin(), largest.begin() + static_cast<ptrdiff_t>(named), largest.end(), [](auto* a, auto* b) { return a->size_bytes > b->size_bytes; });
+    std::partial_sort(largest.begin(), largest.begin() + static_cast<ptrdiff_t>(named), largest.end(),
+                      [](auto* a, auto* b) { return a->size_bytes > b->size_bytes; });
     std::string list;
-    for (size_t i = 0; i < named; ++i) list += fmt::format("{}`{}` ({:.1f} MB)", i == 0 ? "" : ", ", largest[i]->path, static_cast<double>(largest[i]->size_bytes) / kMegabyte);
-    return fail(ErrorCode::kTooLarge, "the project has {:.1f} MB, and {} MB is the most; the largest files: {}; leave out what is not needed by naming it in .skerryignore",
+    for (size_t i = 0; i < named; ++i)
+      list += fmt::format("{}`{}` ({:.1f} MB)", i == 0 ? "" : ", ", largest[i]->path,
+                          static_cast<double>(largest[i]->size_bytes) / kMegabyte);
+    return fail(ErrorCode::kTooLarge,
+                "the project has {:.1f} MB, and {} MB is the most; the largest files: {}; leave out what is "
+                "not needed by naming it in .skerryignore",
                 static_cast<double>(out_.total_bytes) / kMegabyte, limits_.unpacked_bytes / kMegabyte, list);
   }
 
@@ -210,7 +243,9 @@ std::vector<std::string> Selection::file_paths() const {
 }
 
 bool is_always_excluded(std::string_view name, EntryKind kind) {
-  if (name.starts_with(".env") || name == ".git" || name == ".skerry" || name == "node_modules" || name == ".venv" || name == "__pycache__") return true;
+  if (name.starts_with(".env") || name == ".git" || name == ".skerry" || name == "node_modules" ||
+      name == ".venv" || name == "__pycache__")
+    return true;
   return kind != EntryKind::kFile && (name == "venv" || name == "target");
 }
 
@@ -222,6 +257,8 @@ std::string resolve_inside(std::string_view path, std::string_view target) {
   return text;
 }
 
-Result<Selection> select_files(const std::filesystem::path& root, const SelectLimits& limits) { return Walk(root, limits).run(); }
+Result<Selection> select_files(const std::filesystem::path& root, const SelectLimits& limits) {
+  return Walk(root, limits).run();
+}
 
 }  // namespace skerry::manifest

@@ -19,20 +19,42 @@ TEST(Glob, MatchesAsGitAndDockerDo) {
     bool matches;
   };
   const Case cases[] = {
-      {"*.pyc", "a.pyc", true},        {"*.pyc", "a/b.pyc", false},      {"**/*.pyc", "a/b.pyc", true},   {"**/*.pyc", "b.pyc", true},
-      {"a/**", "a/b/c", true},         {"a/**", "a", false},             {"a/**/z", "a/z", true},         {"a/**/z", "a/b/c/z", true},
-      {"a/**/z", "a/b/c", false},      {"f?o", "foo", true},             {"f?o", "fo", false},            {"f?o", "f/o", false},
-      {"[a-c]x", "bx", true},          {"[!a-c]x", "bx", false},         {"[^a-c]x", "zx", true},         {"[]x", "[]x", true},
-      {"[a", "[a", true},              {"\\*", "*", true},               {"\\*", "a", false},             {"a*b*c", "axxbyyc", true},
-      {"a*b*c", "axxbyy", false},      {"*", "", false},                 {"", "", true},                  {"**", "a/b", true},
+      {"*.pyc", "a.pyc", true},
+      {"*.pyc", "a/b.pyc", false},
+      {"**/*.pyc", "a/b.pyc", true},
+      {"**/*.pyc", "b.pyc", true},
+      {"a/**", "a/b/c", true},
+      {"a/**", "a", false},
+      {"a/**/z", "a/z", true},
+      {"a/**/z", "a/b/c/z", true},
+      {"a/**/z", "a/b/c", false},
+      {"f?o", "foo", true},
+      {"f?o", "fo", false},
+      {"f?o", "f/o", false},
+      {"[a-c]x", "bx", true},
+      {"[!a-c]x", "bx", false},
+      {"[^a-c]x", "zx", true},
+      {"[]x", "[]x", true},
+      {"[a", "[a", true},
+      {"\\*", "*", true},
+      {"\\*", "a", false},
+      {"a*b*c", "axxbyyc", true},
+      {"a*b*c", "axxbyy", false},
+      {"*", "", false},
+      {"", "", true},
+      {"**", "a/b", true},
       {"*a*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
   };
   for (const Case& c : cases) EXPECT_EQ(glob_match(c.glob, c.path), c.matches) << c.glob << " " << c.path;
 }
 
 TEST(Ignore, GitRules) {
-  const auto rules = IgnoreRules::parse("# comment\n\n*.log\n!keep.log\n/build\ndocs/*.txt\nout/\n\\#odd\nspace\\ \ntrail   \r\n", IgnoreSyntax::kGit);
-  const auto ignored = [&](std::string_view path, PathKind kind = PathKind::kFile) { return rules.verdict(path, kind) == Verdict::kIgnored; };
+  const auto rules = IgnoreRules::parse(
+      "# comment\n\n*.log\n!keep.log\n/build\ndocs/*.txt\nout/\n\\#odd\nspace\\ \ntrail   \r\n",
+      IgnoreSyntax::kGit);
+  const auto ignored = [&](std::string_view path, PathKind kind = PathKind::kFile) {
+    return rules.verdict(path, kind) == Verdict::kIgnored;
+  };
   EXPECT_TRUE(ignored("a.log"));
   EXPECT_TRUE(ignored("x/y/a.log"));
   EXPECT_EQ(rules.verdict("x/keep.log", PathKind::kFile), Verdict::kKept);
@@ -49,8 +71,11 @@ TEST(Ignore, GitRules) {
 }
 
 TEST(Ignore, DockerRulesAreAnchoredAndBringFilesBack) {
-  const auto rules = IgnoreRules::parse("*\n!src\n!/README.md\nsrc/secret.txt\n**/*.tmp\n", IgnoreSyntax::kDocker);
-  const auto ignored = [&](std::string_view path) { return rules.verdict(path, PathKind::kFile) == Verdict::kIgnored; };
+  const auto rules =
+      IgnoreRules::parse("*\n!src\n!/README.md\nsrc/secret.txt\n**/*.tmp\n", IgnoreSyntax::kDocker);
+  const auto ignored = [&](std::string_view path) {
+    return rules.verdict(path, PathKind::kFile) == Verdict::kIgnored;
+  };
   EXPECT_TRUE(rules.has_exceptions());
   EXPECT_TRUE(ignored("a"));
   EXPECT_TRUE(ignored("a/b"));
@@ -103,8 +128,10 @@ class SelectTree : public testing::Test {
 };
 
 TEST_F(SelectTree, LeavesOutWhatIsNeverUploadedAtAnyDepth) {
-  for (const std::string path : {"main.py", ".git/config", "node_modules/x/i.js", "a/node_modules/x.js", ".venv/b", "venv/b", "__pycache__/c", "target/j.jar", ".skerry/link.json",
-                                 ".env", ".env.local", "a/.env.production", "a/b.py", "environment", "a/target.txt"}) {
+  for (const std::string path :
+       {"main.py", ".git/config", "node_modules/x/i.js", "a/node_modules/x.js", ".venv/b", "venv/b",
+        "__pycache__/c", "target/j.jar", ".skerry/link.json", ".env", ".env.local", "a/.env.production",
+        "a/b.py", "environment", "a/target.txt"}) {
     put(path);
   }
   EXPECT_EQ(files(), (Names{"a/b.py", "a/target.txt", "environment", "main.py"}));
@@ -152,7 +179,8 @@ TEST_F(SelectTree, SymlinksInsideStayAndOneThatLeadsOutIsRefusedByName) {
   EXPECT_EQ(files(), (Names{"a/x", "dangling", "folder", "good"}));
   for (const std::string target : {"/etc/passwd", "../x", "a/../../x"}) {
     fs::create_symlink(target, root_ / "bad");
-    EXPECT_NE(refusal().find("symlink `bad` leads out of the project"), std::string::npos) << target << ": " << refusal();
+    EXPECT_NE(refusal().find("symlink `bad` leads out of the project"), std::string::npos)
+        << target << ": " << refusal();
     fs::remove(root_ / "bad");
   }
   // Lexically inside, but it passes through another folder on disk.

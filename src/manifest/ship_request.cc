@@ -23,7 +23,8 @@ json::object config_of(const Manifest& m) {
   config["env"] = std::move(env);
   if (m.secrets) {
     json::array secrets;
-    for (const SecretBinding& s : *m.secrets) secrets.push_back(json::object{{"binding", s.binding}, {"name", s.name}});
+    for (const SecretBinding& s : *m.secrets)
+      secrets.push_back(json::object{{"binding", s.binding}, {"name", s.name}});
     config["secrets"] = std::move(secrets);
   } else {
     config["secrets"] = nullptr;
@@ -42,7 +43,8 @@ json::object config_of(const Manifest& m) {
   if (r.entrypoint) config["entrypoint"] = strings(*r.entrypoint);
   put(config, "health_path", m.health_path);
   put(config, "build_command", m.build_command);
-  if (m.egress) config["egress"] = json::object{{"allow", strings(m.egress->allow)}, {"deny", strings(m.egress->deny)}};
+  if (m.egress)
+    config["egress"] = json::object{{"allow", strings(m.egress->allow)}, {"deny", strings(m.egress->deny)}};
   json::object kv;
   for (const auto& [binding, id] : m.kv) kv[binding] = json::object{{"id", id}};
   config["kv"] = std::move(kv);
@@ -57,9 +59,12 @@ json::object ship_request(const Manifest& manifest, const Source& source) {
   if (!manifest.func_id.empty()) function["id_hint"] = manifest.func_id;
   json::object out;
   out["function"] = std::move(function);
-  if (const auto* upload = std::get_if<UploadSource>(&source)) out["source"] = json::object{{"upload", upload->digest}};
-  else if (const auto* image = std::get_if<ImageSource>(&source)) out["source"] = json::object{{"image", image->reference}};
-  else out["source"] = nullptr;
+  if (const auto* upload = std::get_if<UploadSource>(&source))
+    out["source"] = json::object{{"upload", upload->digest}};
+  else if (const auto* image = std::get_if<ImageSource>(&source))
+    out["source"] = json::object{{"image", image->reference}};
+  else
+    out["source"] = nullptr;
   if (manifest.runtime.language) out["language"] = to_string(*manifest.runtime.language);
   if (manifest.runtime.version) out["version"] = *manifest.runtime.version;
   out["config"] = config_of(manifest);

@@ -1,6 +1,7 @@
 // The body of POST /v1/functions/ship (docs/api.md), made from a manifest.
 //
-// Only what the author wrote is sent; the gateway knows the defaults, so raising one there reaches every function that did not choose.
+// Only what the author wrote is sent; the gateway knows the defaults, so raising one there reaches every
+// function that did not choose.
 #pragma once
 
 #include <string>

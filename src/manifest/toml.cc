@@ -15,9 +15,12 @@ TomlNode convert(const toml::node& node);
 
 std::string time_text(const toml::node& node) {
   std::ostringstream out;
-  if (const auto* date = node.as_date()) out << date->get();
-  else if (const auto* time = node.as_time()) out << time->get();
-  else if (const auto* both = node.as_date_time()) out << both->get();
+  if (const auto* date = node.as_date())
+    out << date->get();
+  else if (const auto* time = node.as_time())
+    out << time->get();
+  else if (const auto* both = node.as_date_time())
+    out << both->get();
   return std::move(out).str();
 }
 
@@ -33,7 +36,9 @@ std::vector<TomlField> convert_fields(const toml::table& table) {
     TomlField field{std::string(key.str()), static_cast<uint32_t>(at.line), convert(value)};
     placed.push_back({field.line, static_cast<uint32_t>(at.column), std::move(field)});
   }
-  std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) { return std::pair(a.line, a.column) < std::pair(b.line, b.column); });
+  std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
+    return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+  });
   std::vector<TomlField> fields;
   for (Placed& p : placed) fields.push_back(std::move(p.field));
   return fields;
@@ -72,19 +77,26 @@ TomlNode convert(const toml::node& node) {
 }  // namespace
 
 const TomlField* TomlNode::find(std::string_view name) const {
-  const auto at = std::find_if(fields.begin(), fields.end(), [&](const TomlField& f) { return f.name == name; });
+  const auto at =
+      std::find_if(fields.begin(), fields.end(), [&](const TomlField& f) { return f.name == name; });
   return at == fields.end() ? nullptr : &*at;
 }
 
 std::string_view describe(TomlKind kind) {
   switch (kind) {
-    case TomlKind::kString: return "a string";
+    case TomlKind::kString:
+      return "a string";
     case TomlKind::kInteger:
-    case TomlKind::kFloat: return "a number";
-    case TomlKind::kBoolean: return "a boolean";
-    case TomlKind::kTime: return "a date or time";
-    case TomlKind::kArray: return "a list";
-    case TomlKind::kTable: return "a table";
+    case TomlKind::kFloat:
+      return "a number";
+    case TomlKind::kBoolean:
+      return "a boolean";
+    case TomlKind::kTime:
+      return "a date or time";
+    case TomlKind::kArray:
+      return "a list";
+    case TomlKind::kTable:
+      return "a table";
   }
   return "something else";
 }
@@ -93,21 +105,29 @@ std::string printed(const TomlNode& node) {
   switch (node.kind) {
     case TomlKind::kString:
     case TomlKind::kFloat:
-    case TomlKind::kTime: return node.text;
-    case TomlKind::kInteger: return fmt::format("{}", node.integer);
-    case TomlKind::kBoolean: return node.boolean ? "true" : "false";
-    case TomlKind::kArray: return "[...]";
-    case TomlKind::kTable: return "{...}";
+    case TomlKind::kTime:
+      return node.text;
+    case TomlKind::kInteger:
+      return fmt::format("{}", node.integer);
+    case TomlKind::kBoolean:
+      return node.boolean ? "true" : "false";
+    case TomlKind::kArray:
+      return "[...]";
+    case TomlKind::kTable:
+      return "{...}";
   }
   return {};
 }
 
 std::expected<TomlNode, TomlSyntaxError> parse_toml(std::string_view text) {
-  if (text.size() > kMaxTomlBytes) return std::unexpected(TomlSyntaxError{0, fmt::format("the file has {} bytes, and {} is the most", text.size(), kMaxTomlBytes)});
+  if (text.size() > kMaxTomlBytes)
+    return std::unexpected(TomlSyntaxError{
+        0, fmt::format("the file has {} bytes, and {} is the most", text.size(), kMaxTomlBytes)});
   const toml::parse_result result = toml::parse(text);
   if (!result) {
     const toml::parse_error& error = result.error();
-    return std::unexpected(TomlSyntaxError{static_cast<uint32_t>(error.source().begin.line), std::string(error.description())});
+    return std::unexpected(
+        TomlSyntaxError{static_cast<uint32_t>(error.source().begin.line), std::string(error.description())});
   }
   return convert(result.table());
 }

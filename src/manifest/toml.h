@@ -1,4 +1,5 @@
-// A TOML document as a plain tree with line numbers. The one place that knows toml++; the readers above it are pure.
+// A TOML document as a plain tree with line numbers. The one place that knows toml++; the readers above it
+// are pure.
 //
 // Fields keep the order of the file. Bounds: kMaxTomlBytes of text; toml++ bounds the nesting at 256.
 #pragma once
@@ -19,12 +20,12 @@ struct TomlField;
 struct TomlNode {
   TomlKind kind = TomlKind::kTable;
   uint32_t line = 0;
-  std::string text;      // kString: the value; kTime, kFloat: as printed
-  int64_t integer = 0;   // kInteger
-  double number = 0;     // kFloat, and kInteger as well
-  bool boolean = false;  // kBoolean
-  std::vector<TomlNode> items;     // kArray
-  std::vector<TomlField> fields;   // kTable
+  std::string text;               // kString: the value; kTime, kFloat: as printed
+  int64_t integer = 0;            // kInteger
+  double number = 0;              // kFloat, and kInteger as well
+  bool boolean = false;           // kBoolean
+  std::vector<TomlNode> items;    // kArray
+  std::vector<TomlField> fields;  // kTable
 
   [[nodiscard]] const TomlField* find(std::string_view name) const;
 };

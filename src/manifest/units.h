@@ -1,6 +1,7 @@
 // Sizes, durations and shares of a processor as people write them: "256MB", "1.5GB", "30s", "1m30s", "0.5".
 //
-// A megabyte is 2^20 bytes, written MB, MiB, Mi or M. Values are whole megabytes, milliseconds and thousandths of a core.
+// A megabyte is 2^20 bytes, written MB, MiB, Mi or M. Values are whole megabytes, milliseconds and
+// thousandths of a core.
 #pragma once
 
 #include <cstdint>
