@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <clocale>
 #include <csignal>
 #include <cstdio>
 #include <map>
@@ -211,6 +212,8 @@ int run_program(int argc, char** argv) {
   // A write to a closed connection is an error to be told, not a reason to vanish; writes to a closed pipe
   // are noticed by fflush.
   std::signal(SIGPIPE, SIG_IGN);
+  // libarchive reads file names by the locale; they are UTF-8 here, whatever the environment says.
+  std::setlocale(LC_CTYPE, "C.UTF-8");
   try {
     return Program().run(argc, argv);
   } catch (const std::exception& error) {

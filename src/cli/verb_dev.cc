@@ -52,6 +52,9 @@ class StopSignal {
     pollfd fds[] = {{signal_fd_.get(), POLLIN, 0}, {end_fd_.get(), POLLIN, 0}};
     while (::poll(fds, 2, -1) < 0 && errno == EINTR) {
     }
+    // Taken off the queue: a signal that is still pending when the mask is restored would end the process.
+    signalfd_siginfo taken{};
+    if ((fds[0].revents & POLLIN) != 0) (void)!::read(signal_fd_.get(), &taken, sizeof taken);
     stopped_ = true;
     ::eventfd_write(stopped_fd_.get(), 1);
   }

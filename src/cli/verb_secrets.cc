@@ -10,28 +10,6 @@ std::string secret_path(std::string_view name) {
   return "/v1/secrets/" + percent_encode(name);
 }
 
-// JSON carries text: what is not UTF-8 would arrive as something else.
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const size_t length = c < 0x80                ? 1
-                          : c >= 0xc2 && c < 0xe0 ? 2
-                          : (c & 0xf0) == 0xe0    ? 3
-                          : c >= 0xf0 && c < 0xf5 ? 4
-                                                  : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    for (size_t j = 1; j < length; ++j) {
-      if ((static_cast<unsigned char>(text[i + j]) & 0xc0) != 0x80) return false;
-    }
-    const auto second = length > 2 ? static_cast<unsigned char>(text[i + 1]) : 0;
-    if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) ||
-        (c == 0xf4 && second > 0x8f))
-      return false;
-    i += length;
-  }
-  return true;
-}
-
 class SecretsSetVerb final : public Verb {
  public:
   [[nodiscard]] std::string_view path() const override { return "secrets set"; }
@@ -58,7 +36,8 @@ class SecretsSetVerb final : public Verb {
     TRY_ASSIGN(Gateway* const gateway, session.gateway());
     TRY_ASSIGN(const std::string value, read(t));
     if (value.empty()) return usage_error("the value of `{}` is empty; nothing was set", name_);
-    if (!is_utf8(value))
+    // JSON carries text: what is not UTF-8 would arrive as something else.
+    if (!manifest::is_utf8(value))
       return usage_error(
           "the value of `{}` is not UTF-8 text; encode it, for example with base64, and decode it in the "
           "function",

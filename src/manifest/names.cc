@@ -108,6 +108,27 @@ Result<void> check_function_name(std::string_view name) {
   return {};
 }
 
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const size_t length = c < 0x80                ? 1
+                          : c >= 0xc2 && c < 0xe0 ? 2
+                          : (c & 0xf0) == 0xe0    ? 3
+                          : c >= 0xf0 && c < 0xf5 ? 4
+                                                  : 0;
+    if (length == 0 || i + length > text.size()) return false;
+    for (size_t j = 1; j < length; ++j) {
+      if ((static_cast<unsigned char>(text[i + j]) & 0xc0) != 0x80) return false;
+    }
+    const auto second = length > 2 ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) ||
+        (c == 0xf4 && second > 0x8f))
+      return false;
+    i += length;
+  }
+  return true;
+}
+
 Result<void> check_env_name(std::string_view name) {
   if (name.empty()) return fail(ErrorCode::kInvalidArgument, "an environment variable needs a name");
   if (name.size() > kMaxEnvNameBytes)

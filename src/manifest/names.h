@@ -35,6 +35,9 @@ Result<void> check_env_name(std::string_view name);
 // [A-Za-z_$][A-Za-z0-9_$]*, up to kMaxBindingName.
 Result<void> check_binding_name(std::string_view name);
 
+// Well-formed UTF-8: no overlong forms, no surrogates.
+[[nodiscard]] bool is_utf8(std::string_view text);
+
 // The candidate that `word` was probably meant to be: fewest edits (swapped neighbours count one), at most a
 // third of its length.
 [[nodiscard]] std::optional<std::string> nearest(std::string_view word,

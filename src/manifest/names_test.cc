@@ -37,6 +37,16 @@ TEST(FunctionName, EveryProposalIsValid) {
   }
 }
 
+TEST(Utf8, RefusesWhatIsNotWellFormed) {
+  for (const std::string_view good :
+       {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"})
+    EXPECT_TRUE(is_utf8(good)) << good;
+  for (const std::string_view bad : {"\x80", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80",
+                                     "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xff", "a\xe2\x82"}) {
+    EXPECT_FALSE(is_utf8(bad));
+  }
+}
+
 TEST(Nearest, FindsTypingMistakesAndNothingElse) {
   const std::string_view verbs[] = {"ship", "ls", "get", "invoke", "logs", "rollback", "revisions", "status"};
   EXPECT_EQ(nearest("shp", std::span(verbs)), "ship");

@@ -7,6 +7,7 @@
 
 #include "json/json.h"
 #include "manifest/ignore.h"
+#include "manifest/names.h"
 
 namespace skerry::manifest {
 namespace {
@@ -198,6 +199,10 @@ class Walk {
   }
 
   Result<void> add(SelectedEntry selected) {
+    if (!is_utf8(selected.path) || !is_utf8(selected.link_target)) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "the name of `{}` is not UTF-8; rename it, or name it in .skerryignore", selected.path);
+    }
     if (out_.entries.size() >= limits_.files) {
       return fail(ErrorCode::kTooLarge,
                   "the project has more than {} files; leave folders out by naming them in .skerryignore "

@@ -223,6 +223,13 @@ TEST_F(SelectTree, AFolderComesBeforeWhatIsInItAndModesAreKept) {
   EXPECT_FALSE(selection->entries[3].executable);
 }
 
+TEST_F(SelectTree, ANameThatIsNotUtf8IsRefused) {
+  put("caf\xc3\xa9");
+  EXPECT_EQ(files(), Names{"caf\xc3\xa9"});
+  put("caf\xe9");
+  EXPECT_NE(refusal().find("is not UTF-8"), std::string::npos);
+}
+
 TEST_F(SelectTree, AMissingFolderIsAnError) {
   EXPECT_NE(select_files(root_ / "no").error().message().find("is not a folder"), std::string::npos);
 }
