@@ -1,5 +1,6 @@
 #include "cli/config.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -45,8 +46,10 @@ std::span<const std::string_view> config_keys() {
 }
 
 bool is_loopback_host(std::string_view host) {
-  return host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "::1" ||
-         host == "[::1]";
+  // SECURITY: "127.0.0.1.evil.example" is a name, not an address.
+  in_addr v4{};
+  if (::inet_pton(AF_INET, std::string(host).c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  return host == "localhost" || host.ends_with(".localhost") || host == "::1";
 }
 
 bool Endpoint::is_local() const {

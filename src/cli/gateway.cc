@@ -220,12 +220,13 @@ Outcome<> Gateway::stream(const std::string& method, const std::string& path, co
   return {};
 }
 
-Outcome<Gateway::Upload> Gateway::upload(int fd, uint64_t bytes,
+Outcome<Gateway::Upload> Gateway::upload(int fd, uint64_t bytes, const std::string& digest,
                                          std::function<void(uint64_t, uint64_t)> on_sent,
                                          const std::atomic<bool>* cancel) {
   TRY(prepare());
   HttpRequest out = request("POST", "/v1/uploads", {});
   out.headers.push_back({"Content-Type", "application/gzip"});
+  out.headers.push_back({"Skerry-Digest", digest});
   out.upload_fd = fd;
   out.upload_bytes = bytes;
   out.total_timeout = std::chrono::milliseconds(0);
@@ -239,6 +240,12 @@ Outcome<Gateway::Upload> Gateway::upload(int fd, uint64_t bytes,
     upload = {text_of(parsed->get_object(), "digest"), text_of(parsed->get_object(), "expires_at")};
   if (upload.digest.empty())
     return std::unexpected(Failure(Exit::kFailed, "unexpected_answer", "upload: the answer names no digest"));
+  if (upload.digest != digest) {
+    return std::unexpected(
+        Failure(Exit::kFailed, "corrupt",
+                fmt::format("the upload arrived changed: {} was sent, {} received", digest, upload.digest),
+                "try again"));
+  }
   return upload;
 }
 

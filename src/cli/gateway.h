@@ -47,7 +47,9 @@ class Gateway {
     std::string digest;
     std::string expires_at;
   };
-  Outcome<Upload> upload(int fd, uint64_t bytes, std::function<void(uint64_t, uint64_t)> on_sent,
+  // `digest` ("sha256:..") is checked at both ends.
+  Outcome<Upload> upload(int fd, uint64_t bytes, const std::string& digest,
+                         std::function<void(uint64_t, uint64_t)> on_sent,
                          const std::atomic<bool>* cancel = nullptr);
 
   // The CA to trust for this gateway and its functions: SKERRY_CA or the configured file; else GET /v1/ca

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "contract/ids.h"
+#include "crypto/hash.h"
 #include "os/file.h"
 
 namespace skerry::cli {
@@ -29,6 +31,19 @@ Result<UniqueFd> temporary_file() {
   if (fd < 0) return fail_errno("make a temporary file in `{}`", folder);
   ::unlink(name.c_str());
   return UniqueFd(fd);
+}
+
+Result<std::string> digest_of(int fd) {
+  Sha256 sum;
+  const std::unique_ptr<char[]> buffer(new char[kReadBytes]);
+  for (off_t at = 0;;) {
+    const ssize_t n = ::pread(fd, buffer.get(), kReadBytes, at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("read the archive");
+    if (n == 0) return Digest::of_bytes(sum.finish()).str();
+    sum.update({buffer.get(), static_cast<size_t>(n)});
+    at += n;
+  }
 }
 
 class Packer {
@@ -129,6 +144,7 @@ Result<Package> pack(const std::filesystem::path& root, const manifest::Selectio
                 static_cast<double>(package.bytes) / manifest::kMegabyte,
                 limits.compressed_bytes / manifest::kMegabyte);
   }
+  TRY_ASSIGN(package.digest, digest_of(package.fd.get()));
   return package;
 }
 

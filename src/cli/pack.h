@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -18,6 +19,7 @@ namespace skerry::cli {
 struct Package {
   UniqueFd fd;  // offset not defined; read with pread
   uint64_t bytes = 0;
+  std::string digest;  // "sha256:.." of the file
 };
 
 // kTooLarge past limits.compressed_bytes; kConflict when a file changes while it is read.

@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include "cli/project.h"
 #include "manifest/names.h"
 
 namespace skerry::cli {
@@ -30,6 +31,21 @@ Outcome<Gateway*> Session::gateway() {
     TRY_ASSIGN(gateway_, new_gateway());
   }
   return gateway_.get();
+}
+
+Outcome<std::string> Session::function_name(const std::string& given) {
+  if (!given.empty()) return given;
+  TRY_ASSIGN(Config* const config, this->config());
+  const auto link = read_link(".");
+  if (!link) {
+    return std::unexpected(Failure(Exit::kUsage, "usage", "which function? This folder is not linked to one",
+                                   "give its name; `skerry ls` lists them"));
+  }
+  if (link->gateway != config->url) {
+    return usage_error("which function? This folder is linked to `{}` on another gateway, {}", link->function,
+                       link->gateway);
+  }
+  return link->function;
 }
 
 Failure Session::with_suggestion(Failure failure, const std::string& name) {

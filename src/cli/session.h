@@ -38,6 +38,8 @@ class Session {
   // A second, independent connection (for a second thread).
   Outcome<std::unique_ptr<Gateway>> new_gateway();
 
+  // `given`, or where it is empty the function that the current folder is linked to (on this gateway).
+  Outcome<std::string> function_name(const std::string& given);
   // GET /v1/functions/{name}; a function that is not there is refused with the nearest name.
   Outcome<json::object> function(const std::string& name);
   // Adds "did you mean" to a not_found failure about `name`.

@@ -41,7 +41,7 @@ Outcome<manifest::Source> ShipFlow::source_of(const Project& project, ShipCode c
   progress_.begin("upload");
   TRY_ASSIGN(const Gateway::Upload upload,
              gateway->upload(
-                 package.fd.get(), package.bytes,
+                 package.fd.get(), package.bytes, package.digest,
                  [this](uint64_t sent, uint64_t total) { progress_.uploaded(sent, total); }, cancel_));
   progress_.done("upload", format_bytes(package.bytes));
   return manifest::Source(manifest::UploadSource{upload.digest});

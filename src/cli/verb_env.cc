@@ -25,13 +25,15 @@ class EnvVerb final : public Verb {
   }
 
   void declare(Command& command) override {
-    command.argument("NAME", name_, "the function", Need::kRequired);
+    command.argument("NAME", name_, "the function (default: the one this folder is linked to)",
+                     Need::kOptional);
     command.examples(
         "eval \"$(skerry env orders)\" && curl \"$FUNCTION_URL\"\nskerry env orders --json | jq -r "
         ".FUNCTION_URL");
   }
 
   Outcome<Exit> run(Session& session) override {
+    TRY_ASSIGN(name_, session.function_name(name_));
     TRY_ASSIGN(const json::object function, session.function(name_));
     TRY_ASSIGN(Config* const config, session.config());
     TRY_ASSIGN(Gateway* const gateway, session.gateway());

@@ -14,11 +14,13 @@ class GetVerb final : public Verb {
   [[nodiscard]] std::string_view summary() const override { return "Show one function"; }
 
   void declare(Command& command) override {
-    command.argument("NAME", name_, "the function", Need::kRequired);
+    command.argument("NAME", name_, "the function (default: the one this folder is linked to)",
+                     Need::kOptional);
     command.examples("skerry get orders\nskerry get orders --json | jq .config.memory_mb");
   }
 
   Outcome<Exit> run(Session& session) override {
+    TRY_ASSIGN(name_, session.function_name(name_));
     TRY_ASSIGN(const json::object function, session.function(name_));
     const Terminal& t = session.terminal();
     if (session.json()) return t.print_json(function), Exit::kOk;

@@ -25,7 +25,8 @@ class InvokeVerb final : public Verb {
   }
 
   void declare(Command& command) override {
-    command.argument("NAME", name_, "the function", Need::kRequired);
+    command.argument("NAME", name_, "the function (default: the one this folder is linked to)",
+                     Need::kOptional);
     command.option("-p,--path", path_, "path and query (default /)", "PATH");
     command.option("-X,--method", method_, "GET, or POST with --data", "METHOD");
     command.option("-d,--data", data_, "the body; @FILE reads a file, @- standard input", "DATA");
@@ -40,6 +41,7 @@ class InvokeVerb final : public Verb {
   }
 
   Outcome<Exit> run(Session& session) override {
+    TRY_ASSIGN(name_, session.function_name(name_));
     HttpRequest request;
     TRY(prepare(request));
     TRY_ASSIGN(const json::object function, session.function(name_));

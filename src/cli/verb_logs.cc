@@ -16,7 +16,8 @@ class LogsVerb final : public Verb {
   [[nodiscard]] std::string_view summary() const override { return "Show what a function wrote"; }
 
   void declare(Command& command) override {
-    command.argument("NAME", name_, "the function", Need::kRequired);
+    command.argument("NAME", name_, "the function (default: the one this folder is linked to)",
+                     Need::kOptional);
     command.flag("-f,--follow", follow_, "stay and show new lines as they come");
     command.option("--since", since_, "not before this: 10m, 2h, or 2026-11-23T18:40:00Z", "WHEN");
     command.option("--until", until_, "not after this", "WHEN");
@@ -28,6 +29,7 @@ class LogsVerb final : public Verb {
   }
 
   Outcome<Exit> run(Session& session) override {
+    TRY_ASSIGN(name_, session.function_name(name_));
     TRY_ASSIGN(Gateway* const gateway, session.gateway());
     TRY_ASSIGN(const std::string since, parse_moment(since_, "--since", session.clock().wall_ms()));
     TRY_ASSIGN(const std::string until, parse_moment(until_, "--until", session.clock().wall_ms()));

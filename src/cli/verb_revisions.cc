@@ -10,13 +10,15 @@ class RevisionsVerb final : public Verb {
   [[nodiscard]] std::string_view summary() const override { return "List the revisions of a function"; }
 
   void declare(Command& command) override {
-    command.argument("NAME", name_, "the function", Need::kRequired);
+    command.argument("NAME", name_, "the function (default: the one this folder is linked to)",
+                     Need::kOptional);
     command.examples(
         "skerry revisions orders\nskerry rollback orders \"$(skerry revisions orders --json | jq -r "
         "'.revisions[1].tag')\"");
   }
 
   Outcome<Exit> run(Session& session) override {
+    TRY_ASSIGN(name_, session.function_name(name_));
     TRY_ASSIGN(Gateway* const gateway, session.gateway());
     auto answer = gateway->get(function_path(name_, "/revisions"));
     if (!answer) return std::unexpected(session.with_suggestion(std::move(answer.error()), name_));

@@ -232,6 +232,53 @@ TEST(Manifest, AFileOverTheBoundIsRefusedAndDeepNestingDoesNotOverflow) {
   EXPECT_FALSE(parse_manifest("a = " + std::string(100'000, '['), "func.toml").ok());
 }
 
+// toml++ asserts on these instead of refusing them.
+TEST(Manifest, AHeaderThatIsNoKeyIsRefusedWithItsLine) {
+  for (const std::string_view text :
+       {"[[[", "\n[[[a]]]\n", "\n\n  [[ [a]]", "\n[=]", "[.a]", "[[,]]", "[\xc3\xa9]"}) {
+    const auto parsed = parse_manifest(text, "func.toml");
+    ASSERT_EQ(parsed.diagnostics.size(), 1U) << text;
+    const auto line = static_cast<uint32_t>(std::count(
+                          text.begin(), text.begin() + static_cast<ptrdiff_t>(text.find('[')), '\n')) +
+                      1;
+    EXPECT_EQ(parsed.diagnostics[0].line, line) << text;
+  }
+}
+
+// Any bytes give diagnostics: a seeded walk over damaged manifests.
+TEST(Manifest, DamagedTextNeverDoesMoreThanComplain) {
+  const std::string good =
+      "[edge_compute]\nfunc_name = \"orders\"\n[env_vars]\nA = \"1\"\n[[secrets]]\nname = "
+      "\"S\"\n[storage.kv.C]\nid = \"x\"\n"
+      "[runtime]\nmemory = \"1GB\"\ncpu = 1.5\ntimeout = \"1m\"\nentrypoint = [\"a\", "
+      "\"b\"]\n[egress]\nallow = [\"*\"]\n";
+  uint64_t state = 42;
+  const auto random = [&state](size_t bound) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<size_t>(state >> 33) % bound;
+  };
+  constexpr std::string_view kPieces[] = {"[",    "]",  "[[",  "\"",    "=",   "\n", "{", "}",
+                                          "\xff", "''", "\\u", "1e999", "nan", ".",  "#", "\"\""};
+  size_t refused = 0;
+  for (int round = 0; round < 5000; ++round) {
+    std::string text = good;
+    for (size_t edits = 1 + random(4); edits > 0; --edits) {
+      const size_t at = random(text.size());
+      if (random(2) == 0) {
+        text.erase(at, 1 + random(12));
+      } else {
+        text.insert(at, kPieces[random(std::size(kPieces))]);
+      }
+      if (text.empty()) text = "x";
+    }
+    auto parsed = parse_manifest(text, "func.toml");
+    check_together(parsed, "func.toml");
+    refused += parsed.ok() ? 0U : 1U;
+    for (const Diagnostic& d : parsed.diagnostics) ASSERT_FALSE(to_text(d).empty());
+  }
+  EXPECT_GT(refused, 1000U);
+}
+
 TEST(Manifest, TablesOfCompatibleProductsAreAcceptedWithOneWarningEach) {
   const auto parsed = parse_manifest(R"(
 [edge_compute]

@@ -5,7 +5,21 @@
 #include <algorithm>
 #include <sstream>
 
-#define TOML_EXCEPTIONS 0
+// SECURITY: toml++ 3.3 asserts where text alone can lead (`[[[`), and with NDEBUG tells the compiler that it
+// cannot happen, which is undefined behaviour. Here its assertions throw, in every build, and parse_toml()
+// makes an error of it.
+namespace {
+struct ParserGaveUp {};
+[[noreturn]] inline void parser_gave_up() {
+  throw ParserGaveUp{};
+}
+}  // namespace
+#define TOML_EXCEPTIONS 1
+#include <toml++/impl/preprocessor.h>
+#undef TOML_ASSERT
+#undef TOML_ASSERT_ASSUME
+#define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : parser_gave_up())
+#define TOML_ASSERT_ASSUME(expr) TOML_ASSERT(expr)
 #include <toml++/toml.h>
 
 namespace skerry::manifest {
@@ -74,6 +88,31 @@ TomlNode convert(const toml::node& node) {
   return out;
 }
 
+// The first line that begins with '[' or '[[' and goes on with what cannot begin a key; line 1 if none does.
+uint32_t line_of_bad_header(std::string_view text) {
+  uint32_t line = 1;
+  for (size_t at = 0; at < text.size(); ++line) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    std::string_view rest = text.substr(at, end - at);
+    const auto skip = [&rest](char c) {
+      while (rest.starts_with(' ') || rest.starts_with('\t')) rest.remove_prefix(1);
+      const bool there = rest.starts_with(c);
+      if (there) rest.remove_prefix(1);
+      return there;
+    };
+    if (skip('[')) {
+      skip('[');
+      while (rest.starts_with(' ') || rest.starts_with('\t')) rest.remove_prefix(1);
+      const char c = rest.empty() ? '\0' : rest.front();
+      const bool begins_key = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                              c == '_' || c == '-' || c == '"' || c == '\'';
+      if (!begins_key) return line;
+    }
+    at = end + 1;
+  }
+  return 1;
+}
+
 }  // namespace
 
 const TomlField* TomlNode::find(std::string_view name) const {
@@ -123,13 +162,14 @@ std::expected<TomlNode, TomlSyntaxError> parse_toml(std::string_view text) {
   if (text.size() > kMaxTomlBytes)
     return std::unexpected(TomlSyntaxError{
         0, fmt::format("the file has {} bytes, and {} is the most", text.size(), kMaxTomlBytes)});
-  const toml::parse_result result = toml::parse(text);
-  if (!result) {
-    const toml::parse_error& error = result.error();
+  try {
+    return convert(toml::parse(text));
+  } catch (const toml::parse_error& error) {
     return std::unexpected(
         TomlSyntaxError{static_cast<uint32_t>(error.source().begin.line), std::string(error.description())});
+  } catch (const ParserGaveUp&) {
+    return std::unexpected(TomlSyntaxError{line_of_bad_header(text), "a table's name is expected after '['"});
   }
-  return convert(result.table());
 }
 
 }  // namespace skerry::manifest

@@ -43,6 +43,15 @@ def test_the_same_tree_is_the_same_bytes(cli, gateway, project, tmp_path):
     assert len(gateway.uploads) == 2
 
 
+def test_an_upload_that_arrives_changed_is_noticed(cli, gateway, project):
+    cli.run("ship", str(project))
+    sent = gateway.sent("POST", "/v1/uploads")[0]
+    assert sent["headers"]["Skerry-Digest"] in gateway.uploads
+    gateway.overrides[("POST", "/v1/uploads")] = (201, {"digest": "sha256:" + "0" * 64, "size": 1, "files": 1})
+    assert cli.error("ship", str(project), code=1)["code"] == "corrupt"
+    assert len(gateway.sent("POST", "/v1/functions/ship")) == 1
+
+
 def test_the_archive_holds_what_is_selected_and_nothing_of_this_machine(cli, gateway, project):
     (project / ".env").write_text("SECRET=1")
     (project / "node_modules").mkdir()

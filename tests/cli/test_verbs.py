@@ -54,6 +54,17 @@ def test_a_mistyped_function_is_found_and_exits_3(cli, gateway, args):
     assert "orders" in gateway.functions
 
 
+def test_a_linked_folder_names_its_function(cli, gateway, project):
+    assert "not linked" in cli.run("get", code=2, cwd=project).stderr
+    cli.run("ship", cwd=project)
+    assert cli.json("get", cwd=project)["name"] == "orders"
+    cli.run("logs", cwd=project)
+    (project / ".skerry/link.json").write_text('{"version":1,"gateway":"https://elsewhere:8081","function":"orders","function_id":"","url":""}')
+    assert "on another gateway" in cli.run("get", code=2, cwd=project).stderr
+    (project / ".skerry/link.json").write_text("[]")
+    assert "not linked" in cli.run("get", code=2, cwd=project).stderr
+
+
 def test_revisions_and_rollback(cli, gateway):
     gateway.add_function("orders", revisions=3)
     out = cli.run("revisions", "orders").stdout.splitlines()
