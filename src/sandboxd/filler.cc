@@ -1,0 +1,174 @@
+#include "sandboxd/filler.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <sstream>
+
+#include "os/file.h"
+#include "sandboxd/firewall.h"
+#include "sandboxd/namespaces.h"
+#include "sandboxd/netlink.h"
+
+namespace skerry::sandbox {
+namespace {
+
+
+
+// The MTU of the interface that the default route leaves by: a larger one inside would lose packets on the way.
+uint32_t uplink_mtu() {
+  const auto routes = read_file("/proc/net/route", 1 << 20);
+  std::istringstream lines(routes ? *routes : "");
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string name, destination;
+    if (!(fields >> name >> destination) || destination != "00000000") continue;
+    const auto mtu = read_file("/sys/class/net/" + name + "/mtu", 64);
+    uint32_t value = 0;
+    if (mtu) std::from_chars(mtu->data(), mtu->data() + mtu->size(), value);
+    if (value >= 576) return value;
+  }
+  return 1500;
+}
+
+}  // namespace
+
+Result<void> Filler::prepare(UniqueFd listener) {
+  TRY_ASSIGN(cgroups_, Cgroups::probe(settings_));
+  TRY(cgroups_->prepare(), "control groups");
+  if (auto favored = favor_moves(settings_); !favored)
+    logger_.warn("entering control groups will be slow: 10 ms a start instead of 0.1", {{"error", favored.error().message()}});
+  TRY(write_text("/proc/sys/net/ipv4/ip_forward", "1"), "forwarding");
+  TRY(load_firewall(settings_), "firewall");
+  mtu_ = uplink_mtu();
+  TRY_ASSIGN(unpack_program_, open_at(AT_FDCWD, settings_.program_dir + "/skerry-unpack", O_PATH));
+  TRY(make_directories(settings_.layers_dir(), 0700));
+  TRY(remove_unfinished_layers());
+  listener_ = std::move(listener);
+  return poller_.add(listener_.get(), [this] { accept_client(); });
+}
+
+void Filler::run(const volatile bool& stop) {
+  while (!stop) {
+    const bool work = std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.wanted > 0; });
+    poller_.poll(std::chrono::milliseconds(work ? 0 : 1000));
+    make_one_slot();
+  }
+}
+
+// ---- clients
+
+void Filler::accept_client() {
+  UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const auto peer = fd ? peer_credentials(fd.get()) : fail(ErrorCode::kUnavailable, "gone");
+  if (!peer) return;
+  // SECURITY: slots carry namespaces and control groups: root only. Layers: control only.
+  if (peer->uid != 0 && peer->uid != settings_.control_uid) {
+    logger_.warn("refused a connection", {{"uid", peer->uid}, {"pid", peer->pid}});
+    return;
+  }
+  const int number = fd.get();
+  if (!poller_.add(number, [this, number] { read_client(number); })) return;
+  clients_.emplace(number, Client{std::move(fd), peer->uid == 0});
+}
+
+void Filler::drop_client(int fd) {
+  poller_.remove(fd);
+  clients_.erase(fd);
+  std::erase_if(layer_queue_, [&](const Job& job) { return job.client == fd; });
+  if (unpacking_ && unpacking_->job.client == fd) unpacking_->job.client = -1;  // goes on: the layer may be asked for again
+}
+
+void Filler::read_client(int fd) {
+  auto received = receive_message(fd);
+  if (!received) {
+    if (received.error().sys_errno() != EAGAIN) drop_client(fd);
+    return;
+  }
+  Client& client = clients_.at(fd);
+  // A slot request is four bytes, a layer request never that short.
+  if (client.root && received->bytes.size() == sizeof(uint32_t)) {
+    if (auto wanted = decode_want(received->bytes)) client.wanted = std::min<uint32_t>(*wanted, 64);
+    return;
+  }
+  auto request = decode_layer_request(received->bytes);
+  if (!request) return answer(fd, {false, false, static_cast<uint8_t>(ErrorCode::kProtocol), request.error().message(), 0, 0});
+  on_layer_request(fd, std::move(*request), std::move(received->fds));
+}
+
+// ---- slots
+
+void Filler::make_one_slot() {
+  for (auto& [fd, client] : clients_) {
+    if (client.wanted == 0) continue;
+    auto slot = make_slot();
+    if (!slot) {
+      logger_.error("a slot cannot be made", {{"error", slot.error().message()}});
+      client.wanted = 0;  // starter asks again
+      (void)send_message(fd, encode_slot(0, slot.error().message()));
+      return;
+    }
+    std::vector<int> fds{slot->user_namespace.get(), slot->layer_mapping.get(), slot->net_namespace.get()};
+    for (const UniqueFd& tasks : slot->tasks) fds.push_back(tasks.get());
+    if (send_message(fd, encode_slot(slot->index), fds)) --client.wanted;
+    else (void)cgroups_->remove(settings_.group_name(slot->index));
+    return;
+  }
+}
+
+// An index is free when neither an interface nor a control group has its number. The groups of slots that died with their starter are swept
+// by reaper; their interfaces went with their namespaces.
+Result<uint32_t> Filler::free_index() {
+  for (uint32_t tried = 0; tried < kMaxSlotIndex; ++tried) {
+    next_index_ = next_index_ % kMaxSlotIndex + 1;
+    if (::if_nametoindex(settings_.interface_name(next_index_).c_str()) == 0 && !cgroups_->exists(settings_.group_name(next_index_))) return next_index_;
+  }
+  return fail(ErrorCode::kNoCapacity, "all {} slots are in use", kMaxSlotIndex);
+}
+
+Result<Slot> Filler::make_slot() {
+  Slot slot;
+  TRY_ASSIGN(slot.index, free_index());
+  const uint32_t base = slot_id_base(slot.index);
+  TRY_ASSIGN(slot.user_namespace, make_user_namespace(0, base, kIdsPerRange));
+  TRY_ASSIGN(slot.layer_mapping, make_user_namespace(kLayerIdBase, base, kIdsPerRange));
+  TRY_ASSIGN(slot.net_namespace, make_net_namespace());
+  TRY(make_network(slot));
+  const std::string group = settings_.group_name(slot.index);
+  TRY(cgroups_->create(group));
+  auto tasks = cgroups_->open_tasks(group);
+  if (!tasks) {
+    (void)cgroups_->remove(group);
+    return pass(std::move(tasks).error());
+  }
+  slot.tasks = std::move(*tasks);
+  return slot;
+}
+
+Result<void> Filler::make_network(const Slot& slot) {
+  const std::string name = settings_.interface_name(slot.index);
+  TRY_ASSIGN(Netlink host, Netlink::open());
+  TRY(host.add_veth(name, "eth0", slot.net_namespace.get(), mtu_));
+  // The same gateway address on every host end: each container has a link of its own, so nothing is ambiguous.
+  TRY(host.add_address(name, settings_.gateway()));
+  TRY(host.set_up(name));
+  TRY(host.add_route(name, settings_.address(slot.index), 32, 0));
+  // SECURITY: a packet with another source address than the slot's own is dropped on arrival.
+  TRY(write_text("/proc/sys/net/ipv4/conf/" + name + "/rp_filter", "1"));
+  return in_net_namespace(slot.net_namespace.get(), [&]() -> Result<void> {
+    // IPv6 stays closed until it is filtered as strictly as IPv4.
+    TRY(write_text("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1"));
+    TRY_ASSIGN(Netlink inside, Netlink::open());
+    TRY(inside.set_up("lo"));
+    TRY(inside.add_address("eth0", settings_.address(slot.index)));
+    TRY(inside.set_up("eth0"));
+    TRY(inside.add_route("eth0", settings_.gateway(), 32, 0));
+    return inside.add_route("eth0", 0, 0, settings_.gateway());
+  });
+}
+
+}  // namespace skerry::sandbox

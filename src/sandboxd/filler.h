@@ -1,0 +1,79 @@
+// filler: makes slots ahead of need, and layers. Root, one thread; the only role that talks rtnetlink, and nft once at start.
+//
+// starter connects for slots (root), control for layers (its uid). Layers are unpacked by skerry-unpack in a user namespace of its own; one at
+// a time, while slots go on being made.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "contract/sandbox_messages.h"
+#include "os/unix_socket.h"
+#include "sandboxd/cgroups.h"
+#include "sandboxd/poller.h"
+#include "sandboxd/settings.h"
+#include "sandboxd/slot.h"
+
+namespace skerry::sandbox {
+
+class Filler {
+ public:
+  static constexpr size_t kMaxLayerQueue = 64;
+  static constexpr uint64_t kMaxLayerBytes = 4ULL << 30;
+  static constexpr uint32_t kMaxLayerFiles = 500'000;
+
+  Filler(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger) {}
+  Result<void> prepare(UniqueFd listener);
+  void run(const volatile bool& stop);
+
+ private:
+  struct Client {
+    UniqueFd fd;
+    bool root;
+    uint32_t wanted = 0;
+  };
+  struct Job {
+    int client;
+    UnpackLayer request;
+    UniqueFd archive;
+  };
+  struct Unpacking {
+    Job job;
+    std::string temporary;
+    pid_t pid = -1;
+    UniqueFd pidfd;
+    UniqueFd result;
+  };
+
+  void accept_client();
+  void read_client(int fd);
+  void drop_client(int fd);
+  void make_one_slot();
+  Result<Slot> make_slot();
+  Result<uint32_t> free_index();
+  Result<void> make_network(const Slot& slot);
+  void on_layer_request(int fd, LayerRequest request, std::vector<UniqueFd> fds);
+  Result<void> remove_unfinished_layers();
+  void start_next_unpack();
+  Result<void> start_unpack(Job job);
+  void finish_unpack();
+  void answer(int client, const LayerDone& done);
+  [[nodiscard]] LayerDone look_up(const std::string& digest, const std::string* subfolder) const;
+
+  const Settings& settings_;
+  const Logger& logger_;
+  std::unique_ptr<Cgroups> cgroups_;
+  Poller poller_;
+  UniqueFd listener_;
+  UniqueFd unpack_program_;
+  uint32_t mtu_ = 1500;
+  uint32_t next_index_ = 0;
+  std::unordered_map<int, Client> clients_;
+  std::deque<Job> layer_queue_;
+  std::unique_ptr<Unpacking> unpacking_;
+};
+
+}  // namespace skerry::sandbox

@@ -1,0 +1,87 @@
+#include "sandboxd/firewall.h"
+
+#include <arpa/inet.h>
+#include <nftables/libnftables.h>
+
+#include <memory>
+
+#include "os/file.h"
+
+namespace skerry::sandbox {
+namespace {
+
+Result<void> run_nft(const std::string& commands) {
+  const std::unique_ptr<nft_ctx, decltype(&nft_ctx_free)> context(nft_ctx_new(NFT_CTX_DEFAULT), nft_ctx_free);
+  if (!context) return fail(ErrorCode::kNoCapacity, "nft context");
+  nft_ctx_buffer_error(context.get());
+  nft_ctx_buffer_output(context.get());
+  if (nft_run_cmd_from_buffer(context.get(), commands.c_str()) != 0) return fail(ErrorCode::kIo, "nft: {}", nft_ctx_get_error_buffer(context.get()));
+  return {};
+}
+
+}  // namespace
+
+std::string usable_resolver(std::string_view resolv_conf) {
+  while (!resolv_conf.empty()) {
+    std::string_view line = resolv_conf.substr(0, resolv_conf.find('\n'));
+    resolv_conf.remove_prefix(std::min(line.size() + 1, resolv_conf.size()));
+    constexpr std::string_view kKey = "nameserver";
+    if (!line.starts_with(kKey)) continue;
+    line.remove_prefix(kKey.size());
+    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
+    const std::string text(line.substr(0, line.find_first_of(" \t\r")));
+    in_addr address{};
+    if (::inet_pton(AF_INET, text.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) != 127) return text;
+  }
+  return {};
+}
+
+std::string firewall_rules(const Settings& s, const std::string& resolver) {
+  const std::string ours = "\"" + s.interface_prefix() + "*\"";
+  const std::string dns_forward = resolver.empty() ? "" : fmt::format("    ip daddr {0} udp dport 53 accept\n    ip daddr {0} tcp dport 53 accept\n", resolver);
+  const std::string dns_nat = resolver.empty() ? ""
+                                               : fmt::format("    iifname {0} ip daddr {1} udp dport 53 dnat ip to {2}\n    iifname {0} ip daddr {1} tcp dport 53 dnat ip to {2}\n",
+                                                             ours, address_text(s.gateway()), resolver);
+  // SECURITY: default deny between containers, to the host, and to every private, link-local, metadata and multicast range.
+  return fmt::format(R"(add table inet {0}
+delete table inet {0}
+table inet {0} {{
+  chain outbound {{
+    meta nfproto ipv6 drop
+    ct state established,related accept
+{3}    ip daddr {{ 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3 }} drop
+    fib daddr type local drop
+    tcp dport 25 drop
+    accept
+  }}
+  chain forwarded {{
+    type filter hook forward priority filter; policy accept;
+    iifname {1} oifname {1} drop
+    iifname {1} jump outbound
+    oifname {1} ct state established,related accept
+    oifname {1} drop
+  }}
+  chain incoming {{
+    type filter hook input priority filter; policy accept;
+    iifname {1} drop
+  }}
+  chain names {{
+    type nat hook prerouting priority dstnat; policy accept;
+{4}  }}
+  chain leaving {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {2}/16 oifname != {1} masquerade
+  }}
+}}
+)",
+                     s.tag, ours, address_text(s.subnet), dns_forward, dns_nat);
+}
+
+Result<void> load_firewall(const Settings& settings) {
+  const auto resolv_conf = read_file("/etc/resolv.conf", 64 * 1024);
+  return run_nft(firewall_rules(settings, usable_resolver(resolv_conf ? *resolv_conf : "")));
+}
+
+Result<void> remove_firewall(const Settings& settings) { return run_nft(fmt::format("add table inet {0}\ndelete table inet {0}\n", settings.tag)); }
+
+}  // namespace skerry::sandbox

@@ -1,0 +1,50 @@
+#include "sandboxd/settings.h"
+
+#include <arpa/inet.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <string_view>
+
+namespace skerry::sandbox {
+
+std::string address_text(uint32_t address) {
+  return fmt::format("{}.{}.{}.{}", address >> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255);
+}
+
+Result<Settings> parse_settings(int argc, char** argv) {
+  Settings s;
+  std::string subnet = "198.18.0.0/16";
+  if (argc < 2) return fail(ErrorCode::kInvalidArgument, "usage: skerry-sandboxd starter|filler|reaper|sweep|doctor [--run-dir DIR] [--state-dir DIR] ...");
+  s.role = argv[1];
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i], value = argv[i + 1];
+    const auto number = [&](uint32_t& out) { return std::from_chars(value.data(), value.data() + value.size(), out).ptr == value.data() + value.size(); };
+    bool ok = true;
+    if (name == "--run-dir") s.run_dir = value;
+    else if (name == "--state-dir") s.state_dir = value;
+    else if (name == "--tag") s.tag = value;
+    else if (name == "--subnet") subnet = value;
+    else if (name == "--edge-uid") ok = number(s.edge_uid);
+    else if (name == "--edge-gid") ok = number(s.edge_gid);
+    else if (name == "--control-uid") ok = number(s.control_uid);
+    else if (name == "--control-gid") ok = number(s.control_gid);
+    else ok = false;
+    if (!ok) return fail(ErrorCode::kInvalidArgument, "option `{} {}`", name, value);
+  }
+  if (argc % 2 != 0) return fail(ErrorCode::kInvalidArgument, "option `{}` needs a value", argv[argc - 1]);
+  in_addr parsed{};
+  if (!subnet.ends_with("/16") || ::inet_pton(AF_INET, subnet.substr(0, subnet.size() - 3).c_str(), &parsed) != 1 || (ntohl(parsed.s_addr) & 0xFFFF) != 0)
+    return fail(ErrorCode::kInvalidArgument, "--subnet `{}` must be a.b.0.0/16", subnet);
+  s.subnet = ntohl(parsed.s_addr);
+  if (s.tag.empty() || s.tag.size() > 32 || s.tag.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") != std::string::npos)
+    return fail(ErrorCode::kInvalidArgument, "--tag `{}` must be lower-case letters and digits", s.tag);
+  char path[PATH_MAX];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path - 1);
+  const std::string own(path, n > 0 ? static_cast<size_t>(n) : 0);
+  s.program_dir = own.substr(0, own.rfind('/'));
+  return s;
+}
+
+}  // namespace skerry::sandbox

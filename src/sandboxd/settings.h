@@ -1,0 +1,43 @@
+// What the three roles of sandboxd are told on the command line, and the numbers that they share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace skerry::sandbox {
+
+// Ids on the host. Layers on disk belong to one shifted range; each slot has a range of its own. Nothing maps to a user of the host.
+inline constexpr uint32_t kIdsPerRange = 65536;
+inline constexpr uint32_t kLayerIdBase = 0x70000000;
+inline constexpr uint32_t kSlotIdBase = 0x10000000;
+inline constexpr uint32_t kMaxSlotIndex = 16000;  // kSlotIdBase + 16001 * 65536 stays below kLayerIdBase; addresses fit a /16 (x.y.0.2 ..)
+inline constexpr uint32_t kFunctionUser = 1000;   // fn, inside
+
+[[nodiscard]] constexpr uint32_t slot_id_base(uint32_t index) { return kSlotIdBase + index * kIdsPerRange; }
+
+struct Settings {
+  std::string role;
+  std::string run_dir = "/run/skerry";
+  std::string state_dir = "/var/lib/skerry";
+  uint32_t edge_uid = 0, edge_gid = 0, control_uid = 0, control_gid = 0;
+  std::string tag = "skerry";  // of the nft table, the cgroups and the interfaces
+  uint32_t subnet = 0;         // host byte order; a /16
+  std::string program_dir;     // where skerry-unpack lies
+
+  // "sk-12": at most 15 characters, unique to the tag.
+  [[nodiscard]] std::string interface_prefix() const { return tag == "skerry" ? "sk-" : tag.substr(0, 8) + "-"; }
+  [[nodiscard]] std::string interface_name(uint32_t index) const { return interface_prefix() + std::to_string(index); }
+  [[nodiscard]] uint32_t gateway() const { return subnet + 1; }
+  [[nodiscard]] uint32_t address(uint32_t index) const { return subnet + 256 + index; }
+  [[nodiscard]] std::string instances_dir() const { return run_dir + "/instances"; }
+  [[nodiscard]] std::string layers_dir() const { return state_dir + "/layers"; }
+  [[nodiscard]] std::string group_name(uint32_t index) const { return "s" + std::to_string(index); }
+};
+
+Result<Settings> parse_settings(int argc, char** argv);
+// "198.18.0.1" of an address in host byte order.
+[[nodiscard]] std::string address_text(uint32_t address);
+
+}  // namespace skerry::sandbox
