@@ -1,0 +1,121 @@
+#include "location/watch_server.h"
+
+#include "os/unix_socket.h"
+
+namespace skerry {
+namespace {
+constexpr size_t kMaxFromEdge = 16U << 20;
+constexpr auto kWriteTime = std::chrono::seconds(30);
+}  // namespace
+
+WatchServer::WatchServer(Loop& loop, const Logger& logger, uint32_t edge_uid, MakeSnapshot make_snapshot)
+    : loop_(loop), logger_(logger), edge_uid_(edge_uid), make_snapshot_(std::move(make_snapshot)), scope_(loop) {}
+
+void WatchServer::serve(UniqueFd connection) {
+  const auto peer = peer_credentials(connection.get());
+  // SECURITY: the snapshot has the TLS key; only edge's own user gets it.
+  if (!peer || (peer->uid != edge_uid_ && peer->uid != 0)) {
+    logger_.warn("refused a watch connection", {{"uid", peer ? peer->uid : 0}});
+    return;
+  }
+  scope_.spawn(run_edge(std::make_unique<EdgeConnection>(loop_, std::move(connection))));
+}
+
+void WatchServer::enqueue(EdgeConnection& edge, const watch::FromControl& message) {
+  edge.outgoing += watch::frame(watch::encode(message));
+  edge.outgoing_ready.set();
+}
+
+Task<void> WatchServer::write_messages(EdgeConnection& edge) {
+  for (;;) {
+    if (edge.outgoing.empty()) {
+      (void)co_await edge.outgoing_ready.wait();
+      continue;
+    }
+    const std::string batch = std::exchange(edge.outgoing, {});
+    if (!co_await edge.stream.write(batch, {}, loop_.now() + kWriteTime)) co_return edge.stream.abort();
+  }
+}
+
+Task<void> WatchServer::run_edge(std::unique_ptr<EdgeConnection> edge) {
+  auto snapshot = make_snapshot_();
+  if (!snapshot) {
+    logger_.error("no snapshot for edge", {{"error", snapshot.error().message()}});
+    co_return;
+  }
+  enqueue(*edge, std::move(*snapshot));
+  edges_.push_back(edge.get());
+  logger_.info("an edge follows");
+  {
+    Scope writer(loop_);
+    writer.spawn(write_messages(*edge));
+    std::string buffer;
+    auto chunk = std::make_unique<char[]>(64 * 1024);
+    for (bool good = true; good;) {
+      auto n = co_await edge->stream.read({chunk.get(), 64 * 1024}, kNoDeadline);
+      if (!n || *n == 0) break;
+      buffer.append(chunk.get(), *n);
+      while (good && buffer.size() >= 4) {
+        uint32_t size = 0;
+        for (size_t i = 0; i < 4; ++i) size |= static_cast<uint32_t>(static_cast<unsigned char>(buffer[i])) << (8 * i);
+        if (size > kMaxFromEdge) good = false;
+        if (!good || buffer.size() < 4 + size_t{size}) break;
+        auto message = watch::decode_from_edge(std::string_view(buffer).substr(4, size));
+        buffer.erase(0, 4 + size_t{size});
+        good = message.has_value();
+        if (good) on_message(*edge, std::move(*message));
+        else logger_.error("edge sent what is not a message", {{"error", message.error().message()}});
+      }
+    }
+  }
+  edges_.remove(edge.get());
+  if (edges_.empty()) instances_.clear();
+  logger_.warn("an edge went away");
+}
+
+void WatchServer::on_message(EdgeConnection& edge, watch::FromEdge message) {
+  if (const auto* applied = std::get_if<watch::Applied>(&message)) {
+    edge.applied = applied->version;
+    for (const auto& [version, event] : applied_waiters_)
+      if (version <= applied->version) event->set();
+  } else if (auto* verified = std::get_if<watch::Verified>(&message)) {
+    const auto waiter = verify_waiters_.find(verified->id);
+    if (waiter == verify_waiters_.end()) return;  // given up
+    waiter->second->answer = std::move(*verified);
+    waiter->second->answered = true;
+    waiter->second->event.set();
+  } else if (auto* state = std::get_if<watch::State>(&message)) {
+    instances_ = std::move(state->instances);
+  }
+}
+
+Task<bool> WatchServer::publish(watch::FromControl change, uint64_t version, TimePoint deadline) {
+  if (edges_.empty()) co_return false;
+  Event event(loop_);
+  const auto place = applied_waiters_.emplace(applied_waiters_.end(), version, &event);
+  struct Leave {
+    std::list<std::pair<uint64_t, Event*>>& list;
+    std::list<std::pair<uint64_t, Event*>>::iterator at;
+    ~Leave() { list.erase(at); }
+  } const leave{applied_waiters_, place};
+  for (EdgeConnection* edge : edges_) enqueue(*edge, change);
+  co_return co_await event.wait(deadline) == Wake::kSet;
+}
+
+Task<Result<watch::Verified>> WatchServer::verify(FunctionId function, RevisionConfig revision, TimePoint deadline) {
+  if (edges_.empty()) co_return fail(ErrorCode::kUnavailable, "edge is restarting; try again in a moment");
+  Waiter waiter(loop_);
+  const uint64_t id = next_verify_++;
+  verify_waiters_[id] = &waiter;
+  struct Leave {
+    std::map<uint64_t, Waiter*>& map;
+    uint64_t id;
+    ~Leave() { map.erase(id); }
+  } const leave{verify_waiters_, id};
+  enqueue(*edges_.front(), watch::Verify{id, std::move(function), std::move(revision)});
+  (void)co_await waiter.event.wait(deadline);
+  if (!waiter.answered) co_return fail(ErrorCode::kUnavailable, "edge did not say in time whether the revision starts");
+  co_return std::move(waiter.answer);
+}
+
+}  // namespace skerry
