@@ -245,6 +245,17 @@ TEST(Manifest, AHeaderThatIsNoKeyIsRefusedWithItsLine) {
   }
 }
 
+TEST(Manifest, LettersOutsideOfStringsAreRefusedWithTheirLine) {
+  for (const std::string_view letter :
+       {"\xc4\x80", "\xc9\xb2", "\xd2\x99", "\xe3\x80\x80x", "\xf0\x9f\x98\x80"}) {
+    const auto parsed = parse_manifest(fmt::format("\na {}= 1\n", letter), "func.toml");
+    ASSERT_FALSE(parsed.ok()) << letter;
+    EXPECT_EQ(parsed.diagnostics[0].line, 2U) << letter;
+    EXPECT_TRUE(parse_manifest(fmt::format("[env_vars]\nA = \"{}\" # {}", letter, letter), "func.toml").ok())
+        << letter;
+  }
+}
+
 // Any bytes give diagnostics: a seeded walk over damaged manifests.
 TEST(Manifest, DamagedTextNeverDoesMoreThanComplain) {
   const std::string good =
