@@ -1,0 +1,372 @@
+// The calls of the API that do more than look something up: uploads, ships, logs, secrets, tokens, usage. See gateway.h.
+#include <algorithm>
+#include <charconv>
+
+#include "base/id.h"
+#include "crypto/encoding.h"
+#include "crypto/random.h"
+#include "gateway/call.h"
+#include "gateway/gateway.h"
+#include "os/file.h"
+
+namespace skerry {
+namespace {
+
+constexpr size_t kTokenBytes = 32;
+constexpr size_t kMaxBuildLogBytes = 16U << 20;
+constexpr auto kFollowEvery = std::chrono::milliseconds(200);
+constexpr size_t kLogTailLines = 20;
+
+// "2026-11-23T18:40:01Z", with or without fractions, or milliseconds since 1970.
+Result<int64_t> parse_time(const std::string& text, int64_t absent) {
+  if (text.empty()) return absent;
+  if (text.find_first_not_of("0123456789") == std::string::npos && text.size() < 16) return std::stoll(text);
+  std::tm tm{};
+  const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &tm);
+  if (rest == nullptr) return fail(ErrorCode::kInvalidArgument, "`{}` is not a time like 2026-11-23T18:40:01Z", text);
+  int64_t ms = static_cast<int64_t>(::timegm(&tm)) * 1000;
+  if (*rest == '.') {
+    int64_t scale = 100;
+    for (++rest; *rest >= '0' && *rest <= '9'; ++rest, scale /= 10) ms += (*rest - '0') * scale;
+  }
+  if (std::string_view(rest) != "Z") return fail(ErrorCode::kInvalidArgument, "`{}`: times are in UTC and end in Z", text);
+  return ms;
+}
+
+// Sends each event of a ship as a line of JSON, in order, and never blocks the ship for a slow client beyond the write timeout.
+class ShipStream final : public ShipProgress {
+ public:
+  ShipStream(Loop& loop, Exchange& exchange) : exchange_(exchange), ready_(loop) {}
+
+  void accepted(const FunctionRow& function, const RevisionRow& revision) override {
+    add(json::object{{"event", "accepted"}, {"function", function.name}, {"revision", revision.id.str()}});
+  }
+  void stage(std::string_view name, StageState state, int64_t ms) override {
+    static constexpr const char* kStates[] = {"begin", "done", "cached"};
+    add(json::object{{"event", "stage"}, {"stage", name}, {"state", kStates[static_cast<size_t>(state)]}, {"ms", ms}});
+  }
+  void log(std::string_view stage_name, std::string_view line) override {
+    add(json::object{{"event", "log"}, {"stage", stage_name}, {"line", line}});
+    tail_.emplace_back(line);
+    if (tail_.size() > kLogTailLines) tail_.erase(tail_.begin());
+  }
+  void warning(std::string_view text) override { add(json::object{{"event", "warning"}, {"message", text}}); }
+  void add(const json::object& event) {
+    buffer_ += json::serialize(event) + "\n";
+    ready_.set();
+  }
+  void end() {
+    ended_ = true;
+    ready_.set();
+  }
+  [[nodiscard]] json::array tail() const {
+    json::array out;
+    for (const std::string& line : tail_) out.emplace_back(line);
+    return out;
+  }
+  // Writes until end(). A client that went away changes nothing: the ship goes on.
+  Task<void> run() {
+    bool gone = false;
+    while (!ended_ || !buffer_.empty()) {
+      if (buffer_.empty()) {
+        (void)co_await ready_.wait();
+        continue;
+      }
+      const std::string batch = std::exchange(buffer_, {});
+      if (!gone) gone = !(co_await exchange_.body(batch)).has_value();
+    }
+    if (!gone) (void)co_await exchange_.finish();
+  }
+
+ private:
+  Exchange& exchange_;
+  Event ready_;
+  std::string buffer_;
+  std::vector<std::string> tail_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+std::string Gateway::Call::parameter(std::string_view name) const {
+  std::string_view rest = query;
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+    const size_t equals = pair.find('=');
+    if (pair.substr(0, equals) != name) continue;
+    std::string out;
+    const std::string_view value = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
+    for (size_t i = 0; i < value.size(); ++i) {
+      unsigned byte = 0;
+      if (value[i] == '%' && i + 2 < value.size() + 0 &&
+          std::from_chars(value.data() + i + 1, value.data() + i + 3, byte, 16).ptr == value.data() + i + 3) {
+        out += static_cast<char>(byte);
+        i += 2;
+      } else {
+        out += value[i] == '+' ? ' ' : value[i];
+      }
+    }
+    return out;
+  }
+  return {};
+}
+
+Task<void> Gateway::upload(Call& call) {
+  const auto& head = call.exchange.head();
+  if (head.framing == http::Framing::kLength && head.content_length > limits::kUploadBytes)
+    co_return co_await refuse(call, 413, "too_large", fmt::format("the upload has {} bytes, the limit is {} MB", head.content_length, limits::kUploadBytes >> 20));
+  auto writer = blobs_.create(limits::kUploadBytes);
+  if (!writer) co_return co_await refuse(call, writer.error());
+  for (;;) {
+    auto piece = co_await call.exchange.read_body();
+    if (!piece) co_return co_await refuse(call, piece.error());
+    if (piece->empty()) break;
+    if (auto written = writer->write(*piece); !written) co_return co_await refuse(call, std::move(written).error().context("upload"));
+  }
+  if (writer->size() == 0) co_return co_await refuse(call, 400, "bad_request", "the upload is empty: send a tar, gzip-compressed or not");
+  const auto size = static_cast<int64_t>(writer->size());
+  auto digest = writer->commit();
+  if (!digest) co_return co_await refuse(call, digest.error());
+  if (const std::string_view expected = head.find("skerry-digest"); !expected.empty() && expected != digest->str())
+    co_return co_await refuse(call, 400, "bad_request", fmt::format("the upload is {}, not {} as announced: it was changed on its way", digest->str(), expected));
+  if (auto kept = store_.put_upload({digest->str(), size, 0, 0}); !kept) co_return co_await refuse(call, kept.error());
+  co_await answer(call, 201, json::object{{"digest", digest->str()}, {"size", size}, {"files", 0}, {"expires_at", format_rfc3339_ms(loop_.clock().wall_ms() + 86'400'000)}});
+}
+
+Task<void> Gateway::ship(Call& call) {
+  auto body = co_await read_json(call);
+  if (!body) co_return co_await refuse(call, body.error());
+  auto request = ShipRequest::from_json(*body, settings_.caps);
+  if (!request) co_return co_await refuse(call, request.error());
+  if (request->upload) {
+    auto upload_row = store_.find_upload(request->upload->str());
+    if (!upload_row) co_return co_await refuse(call, upload_row.error());
+    if (!upload_row->has_value()) co_return co_await refuse(call, 404, "not_found", fmt::format("nothing was uploaded as {}; upload it again", request->upload->str()));
+  }
+  if (!within(deploy_window_, kDeploysPerHour, std::chrono::hours(1))) {
+    call.extra_headers = "retry-after: 60\r\n";
+    co_return co_await refuse(call, 429, "limit_reached", fmt::format("more than {} ships in an hour", kDeploysPerHour));
+  }
+  call.status = 200;
+  call.exchange.begin(200, "content-type: application/x-ndjson\r\n" + call.header_lines(), BodyKind::kChunked);
+  ShipStream stream(loop_, call.exchange);
+  Scope writer(loop_);
+  writer.spawn(stream.run());
+  const TimePoint begin = loop_.now();
+  const std::string name = request->name;
+  auto shipped = co_await deployer_.ship(std::move(*request), stream);
+  if (shipped) {
+    auto function = store_.find_function(shipped->function.str());
+    auto described = function && *function ? describe(**function) : fail(ErrorCode::kNotFound, "the function was removed meanwhile");
+    if (described) {
+      const std::string url = deployer_.url(**function);
+      stream.add(json::object{{"event", "done"}, {"function", std::move(*described)}, {"revision", describe(**function, *shipped)}, {"url", url},
+                              {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - begin).count()}});
+    } else {
+      stream.add(json::object{{"event", "error"}, {"error", json::object{{"code", "not_found"}, {"message", described.error().message()}, {"request_id", call.id}}}});
+    }
+  } else {
+    const ShipFailure& failure = shipped.error();
+    json::object error{{"code", failure.code}, {"message", failure.message}, {"request_id", call.id}};
+    json::array tail = stream.tail();
+    if (failure.code == "start_failed") {
+      // What the function said while it started is in its log.
+      auto function = store_.find_function(name);
+      if (function && *function) {
+        LogQuery query;
+        query.limit = kLogTailLines;
+        query.since_ms = loop_.clock().wall_ms() - 120'000;
+        if (auto page = logs_.read((*function)->id, query)) {
+          for (std::string_view rest = page->lines; !rest.empty();) {
+            const std::string_view line = rest.substr(0, rest.find('\n'));
+            rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+            if (auto parsed = json::parse(line); parsed && parsed->is_object())
+              if (const json::value* text = parsed->get_object().if_contains("line")) tail.push_back(*text);
+          }
+        }
+      }
+    }
+    error["details"] = json::object{{failure.code == "start_failed" ? "phase" : "stage", failure.stage}, {"log_tail", std::move(tail)}};
+    stream.add(json::object{{"event", "error"}, {"error", std::move(error)}});
+  }
+  stream.end();
+  co_await writer.join();
+}
+
+Task<void> Gateway::logs(Call& call, const FunctionRow& function) {
+  LogQuery query;
+  auto since = parse_time(call.parameter("since"), 0), until = parse_time(call.parameter("until"), INT64_MAX);
+  if (!since) co_return co_await refuse(call, since.error());
+  if (!until) co_return co_await refuse(call, until.error());
+  query.since_ms = *since;
+  query.until_ms = *until;
+  query.request_id = call.parameter("request_id");
+  const auto number = [&](const char* name, uint64_t absent) {
+    const std::string text = call.parameter(name);
+    uint64_t value = absent;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+  };
+  query.after_cursor = number("cursor", 0);
+  query.limit = std::min<uint64_t>(number("limit", 1000), LogReader::kMaxLines);
+  const bool follow = call.parameter("follow") == "1";
+  call.status = 200;
+  call.exchange.begin(200, "content-type: application/x-ndjson\r\n" + call.header_lines(), BodyKind::kChunked);
+  if (!co_await call.exchange.flush()) co_return;
+  uint64_t cursor = query.after_cursor;
+  do {
+    auto page = logs_.read(function.id, query);
+    if (!page) break;
+    if (!page->lines.empty() && !co_await call.exchange.body(page->lines)) co_return;
+    cursor = std::max(cursor, page->last_cursor);
+    if (!follow) break;
+    // From the first look on only what is new; 1 stands for "from the beginning" when nothing was there.
+    query.after_cursor = std::max<uint64_t>(cursor, 1);
+    co_await loop_.sleep_until(loop_.now() + kFollowEvery);
+  } while (!call.exchange.stream().hung_up());
+  (void)co_await call.exchange.finish();
+}
+
+Task<void> Gateway::build_log(Call& call, std::string_view build_id) {
+  if (!is_ulid(build_id)) co_return co_await refuse(call, 404, "not_found", "no such build");
+  auto text = read_file(fmt::format("{}/{}.log", settings_.builds_dir, build_id), kMaxBuildLogBytes);
+  if (!text) co_return co_await refuse(call, 404, "not_found", "no log of that build is kept");
+  call.status = 200;
+  (void)co_await call.exchange.respond(200, "text/plain; charset=utf-8", *text, call.header_lines());
+}
+
+// ---- secrets
+
+Task<void> Gateway::secrets_call(Call& call, std::string_view rest) {
+  const std::string_view method = call.exchange.head().method;
+  const std::string function_name = call.parameter("function");
+  FunctionId function;
+  if (!function_name.empty()) {
+    auto found = store_.find_function(function_name);
+    if (!found) co_return co_await refuse(call, found.error());
+    if (!found->has_value()) co_return co_await refuse(call, 404, "not_found", fmt::format("no function `{}`", function_name));
+    function = (*found)->id;
+  }
+  if (rest.empty() && method == "GET") {
+    auto rows = store_.secrets();
+    if (!rows) co_return co_await refuse(call, rows.error());
+    json::array list;
+    for (const SecretRow& row : *rows) {
+      if (!function.empty() && row.function != function) continue;
+      json::value of = nullptr;
+      if (auto owner = store_.find_function(row.function.str()); owner && *owner) of = json::value((*owner)->name);
+      list.push_back(json::object{{"name", row.name}, {"function", std::move(of)}, {"updated_at", format_rfc3339_ms(row.updated_ms)}, {"size", row.size}});
+    }
+    co_return co_await answer(call, 200, json::object{{"secrets", std::move(list)}});
+  }
+  const std::string name(rest.empty() ? rest : rest.substr(1));
+  if (!is_env_name(name) || is_reserved_env_name(name))
+    co_return co_await refuse(call, 400, "bad_request", fmt::format("`{}` cannot be a secret's name: [A-Za-z_][A-Za-z0-9_]*, and not PORT, SKERRY_* or K_*", name.substr(0, 64)));
+  if (method == "PUT") co_return co_await put_secret(call, name);
+  if (method == "DELETE") {
+    if (auto removed = store_.remove_secret(name, function); !removed) co_return co_await refuse(call, removed.error());
+    call.status = 204;
+    (void)co_await call.exchange.respond(204, {}, {}, call.header_lines());
+    co_return;
+  }
+  co_await refuse(call, 404, "not_found", fmt::format("there is no {} {}", method, call.path));
+}
+
+Task<void> Gateway::put_secret(Call& call, const std::string& name) {
+  auto body = co_await read_json(call);
+  if (!body) co_return co_await refuse(call, body.error());
+  json::ObjectReader r(*body, "");
+  std::string value = r.string("value", limits::kSecretValueBytes);
+  const std::string of = r.string("function", 64);
+  if (value.empty() || value.find('\0') != std::string::npos) r.refuse("value", "is empty or has a NUL byte");
+  if (auto good = r.finish(); !good) co_return co_await refuse(call, good.error());
+  SecretBytes secret = SecretBytes::take_from(value);
+  FunctionId function;
+  if (!of.empty()) {
+    auto found = store_.find_function(of);
+    if (!found) co_return co_await refuse(call, found.error());
+    if (!found->has_value()) co_return co_await refuse(call, 404, "not_found", fmt::format("no function `{}`; ship it first, or leave `function` out for a shared secret", of));
+    function = (*found)->id;
+  }
+  auto rows = store_.secrets();
+  if (rows && rows->size() >= limits::kSecrets * 2) co_return co_await refuse(call, 429, "limit_reached", "too many secrets");
+  if (auto set = deployer_.set_secret(name, function, secret); !set) co_return co_await refuse(call, set.error());
+  auto redeployed = co_await deployer_.redeploy_for_secret(name, function);
+  if (!redeployed) co_return co_await refuse(call, redeployed.error());
+  json::array names;
+  for (const std::string& n : *redeployed) names.emplace_back(n);
+  co_await answer(call, 200, json::object{{"name", name}, {"function", of.empty() ? json::value(nullptr) : json::value(of)},
+                                          {"updated_at", format_rfc3339_ms(loop_.clock().wall_ms())}, {"redeployed", std::move(names)}});
+}
+
+// ---- tokens and usage
+
+Task<void> Gateway::tokens_call(Call& call, std::string_view rest) {
+  const std::string_view method = call.exchange.head().method;
+  if (rest.empty() && method == "GET") {
+    auto rows = store_.tokens();
+    if (!rows) co_return co_await refuse(call, rows.error());
+    json::array list;
+    for (const TokenRow& row : *rows)
+      list.push_back(json::object{{"id", row.id}, {"name", row.name}, {"created_at", format_rfc3339_ms(row.created_ms)},
+                                  {"last_used_at", row.last_used_ms > 0 ? json::value(format_rfc3339_ms(row.last_used_ms)) : json::value(nullptr)}});
+    co_return co_await answer(call, 200, json::object{{"tokens", std::move(list)}});
+  }
+  if (rest.empty() && method == "POST") {
+    auto body = co_await read_json(call);
+    if (!body) co_return co_await refuse(call, body.error());
+    json::ObjectReader r(*body, "");
+    const std::string name = r.string("name", 100);
+    if (name.empty()) r.refuse("name", "is missing");
+    if (auto good = r.finish(); !good) co_return co_await refuse(call, good.error());
+    const std::string token = "skt_" + base64_url(random_bytes(kTokenBytes)), id = new_ulid();
+    if (auto added = store_.add_token({id, name, 0, 0}, hex(sha256(token))); !added) co_return co_await refuse(call, added.error());
+    co_return co_await answer(call, 201, json::object{{"id", id}, {"name", name}, {"token", token}});
+  }
+  if (!rest.empty() && method == "DELETE") {
+    if (auto removed = store_.remove_token(std::string(rest.substr(1))); !removed) co_return co_await refuse(call, removed.error());
+    call.status = 204;
+    (void)co_await call.exchange.respond(204, {}, {}, call.header_lines());
+    co_return;
+  }
+  co_await refuse(call, 404, "not_found", fmt::format("there is no {} {}", method, call.path));
+}
+
+Task<void> Gateway::usage(Call& call) {
+  const int64_t now = loop_.clock().wall_ms();
+  auto since = parse_time(call.parameter("since"), now - int64_t{30} * 86'400'000), until = parse_time(call.parameter("until"), now + 3'600'000);
+  if (!since) co_return co_await refuse(call, since.error());
+  if (!until) co_return co_await refuse(call, until.error());
+  constexpr int64_t kHour = 3'600'000;
+  auto rows = store_.usage(*since / kHour * kHour, *until);
+  if (!rows) co_return co_await refuse(call, rows.error());
+  const std::string only = call.parameter("function");
+  static constexpr const char* kModes[] = {"warm", "thaw", "wake", "fork", "prestart", "boot"};
+  std::map<std::pair<std::string, std::string>, json::object> sums;
+  for (const UsageRow& row : *rows) {
+    auto function = store_.find_function(row.function.str());
+    const std::string name = function && *function ? (*function)->name : row.function.str();
+    if (!only.empty() && name != only && row.function.str() != only) continue;
+    json::object& sum = sums[{name, row.location}];
+    const auto add = [&](const char* key, int64_t value) { sum[key] = (sum.contains(key) ? sum[key].get_int64() : 0) + value; };
+    sum["function"] = name;
+    sum["location"] = row.location;
+    add("requests", row.requests);
+    add("errors", row.errors);
+    add("wall_ms", row.wall_us / 1000);
+    add("cpu_ms", row.cpu_us / 1000);
+    add("memory_mb_ms", row.memory_mb_ms);
+    add("request_bytes", row.request_bytes);
+    add("response_bytes", row.response_bytes);
+    if (!sum.contains("starts")) sum["starts"] = json::object{{"warm", 0}, {"thaw", 0}, {"fork", 0}, {"prestart", 0}, {"boot", 0}};
+    json::object& starts = sum["starts"].get_object();
+    const char* mode = kModes[std::clamp<int64_t>(row.start_mode, 0, 5)];
+    starts[mode] = (starts.contains(mode) ? starts[mode].get_int64() : 0) + row.requests;
+  }
+  json::array list;
+  for (auto& [key, sum] : sums) list.push_back(std::move(sum));
+  co_await answer(call, 200, json::object{{"since", format_rfc3339_ms(*since)}, {"until", format_rfc3339_ms(*until)}, {"functions", std::move(list)}});
+}
+
+}  // namespace skerry

@@ -1,0 +1,398 @@
+#include "gateway/deployer.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "crypto/random.h"
+#include "gateway/artifact.h"
+#include "os/file.h"
+
+namespace skerry {
+namespace {
+
+constexpr const char* kVersionKey = "config_version";
+constexpr auto kVerifySlack = std::chrono::seconds(10);
+
+std::unexpected<ShipFailure> ship_failed(std::string code, int status, std::string stage, std::string message) {
+  return std::unexpected(ShipFailure{std::move(code), status, std::move(stage), std::move(message)});
+}
+
+std::unexpected<ShipFailure> platform_failed(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::kInvalidArgument: return ship_failed("bad_request", 400, "", error.message());
+    case ErrorCode::kNotFound: return ship_failed("not_found", 404, "", error.message());
+    case ErrorCode::kConflict: return ship_failed("conflict", 409, "", error.message());
+    case ErrorCode::kTooMany: return ship_failed("limit_reached", 429, "", error.message());
+    case ErrorCode::kTooLarge: return ship_failed("too_large", 413, "", error.message());
+    case ErrorCode::kNoCapacity: return ship_failed("no_space", 507, "", error.message());
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kTimeout: return ship_failed("unavailable", 503, "", error.message());
+    default: return ship_failed("internal", 500, "", error.message());
+  }
+}
+
+// "deps: pip could not ..." -> stage and the rest.
+std::pair<std::string, std::string> split_stage(const std::string& text) {
+  const size_t colon = text.find(": ");
+  if (colon == std::string::npos || colon > 16) return {"build", text};
+  return {text.substr(0, colon), text.substr(colon + 2)};
+}
+
+// One change of a function at a time.
+class Busy {
+ public:
+  Busy(std::set<std::string>& set, std::string name) : set_(set), name_(std::move(name)), mine_(set.insert(name_).second) {}
+  ~Busy() {
+    if (mine_) set_.erase(name_);
+  }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+  [[nodiscard]] bool mine() const { return mine_; }
+
+ private:
+  std::set<std::string>& set_;
+  std::string name_;
+  bool mine_;
+};
+
+}  // namespace
+
+Deployer::Deployer(Loop& loop, const Logger& logger, Store& store, const Vault& vault, Builder& builder, WatchServer& watch, DeploySettings settings)
+    : loop_(loop), logger_(logger), store_(store), vault_(vault), builder_(builder), watch_(watch), settings_(std::move(settings)) {}
+
+Result<void> Deployer::recover() {
+  TRY_ASSIGN(const int64_t failed, store_.fail_unfinished("control restarted while this revision was being made; ship again"));
+  if (failed > 0) logger_.warn("failed revisions that were being made", {{"count", failed}});
+  return {};
+}
+
+// ---- names
+
+std::string Deployer::host(const FunctionRow& function) const {
+  return fmt::format("{}-{}.{}", function.name, settings_.gateway_id.substr(0, 10), settings_.domain);
+}
+
+namespace {
+std::string with_port(const std::string& host, uint16_t port) { return port == 443 ? fmt::format("https://{}/", host) : fmt::format("https://{}:{}/", host, port); }
+}  // namespace
+
+std::string Deployer::url(const FunctionRow& function) const { return with_port(host(function), settings_.https_port); }
+std::string Deployer::url(const FunctionRow& function, const RevisionRow& revision) const {
+  return with_port(revision.tag + "--" + host(function), settings_.https_port);
+}
+
+// ---- what edges get
+
+Result<FunctionConfig> Deployer::function_config(const FunctionRow& function) {
+  FunctionConfig config;
+  config.id = function.id;
+  config.org = OrgId("default");
+  config.name = function.name;
+  TRY_ASSIGN(const auto rows, store_.revisions(function.id));
+  size_t kept = 0;
+  for (const RevisionRow& row : rows) {
+    const bool active = row.id == function.active;
+    if (row.state != RevisionState::kReady || (!active && kept >= kTagHosts)) continue;
+    ++kept;
+    auto parsed = json::parse(row.config_json);
+    auto revision = parsed ? RevisionConfig::from_json(*parsed) : pass(std::move(parsed).error());
+    if (!revision) {
+      logger_.error("a stored revision cannot be read", {{"revision", row.id.str()}, {"error", revision.error().message()}});
+      continue;
+    }
+    config.routes.push_back({row.tag + "--" + host(function), {{row.id, 1}}});
+    if (active) config.routes.push_back({host(function), {{row.id, 1}}});
+    // Only what takes the function's own traffic is kept warm.
+    if (!active) revision->min_instances = 0;
+    config.revisions.push_back(std::move(*revision));
+  }
+  return config;
+}
+
+Result<watch::Snapshot> Deployer::snapshot() {
+  watch::Snapshot s;
+  TRY_ASSIGN(const std::string version, store_.meta(kVersionKey));
+  std::from_chars(version.data(), version.data() + version.size(), s.version);
+  s.gateway_id = settings_.gateway_id;
+  s.location = settings_.location;
+  s.domain = settings_.domain;
+  s.certificate_pem = certificate_.certificate_pem;
+  s.key_pem = certificate_.key_pem;
+  TRY_ASSIGN(const auto functions, store_.functions());
+  for (const FunctionRow& function : functions) {
+    if (function.active.empty()) continue;
+    TRY_ASSIGN(FunctionConfig config, function_config(function));
+    s.functions.push_back(std::move(config));
+  }
+  return s;
+}
+
+Task<bool> Deployer::publish(FunctionId id) {
+  auto version = store_.next_number(kVersionKey);
+  auto function = store_.find_function(id.str());
+  if (!version || !function) co_return false;
+  const auto number = static_cast<uint64_t>(*version);
+  const TimePoint deadline = loop_.now() + kApplyTime;
+  if (!function->has_value()) co_return co_await watch_.publish(watch::FunctionRemoved{number, id}, number, deadline);
+  auto config = function_config(**function);
+  if (!config) co_return false;
+  co_return co_await watch_.publish(watch::FunctionChange{number, std::move(*config)}, number, deadline);
+}
+
+// ---- secrets
+
+namespace {
+std::string secret_place(const std::string& name, const FunctionId& function) { return fmt::format("default/{}/{}", function.str(), name); }
+}  // namespace
+
+Result<void> Deployer::set_secret(const std::string& name, const FunctionId& function, const SecretBytes& value) {
+  TRY_ASSIGN(std::string sealed, vault_.seal(value, secret_place(name, function)));
+  return store_.put_secret({name, function, std::move(sealed), static_cast<int64_t>(value.size())});
+}
+
+Result<std::string> Deployer::seal_secrets(const FunctionId& function, const FunctionSpec& spec) {
+  TRY_ASSIGN(const auto rows, store_.secrets());
+  // The function's own wins over a shared one of the same name.
+  std::map<std::string, const SecretRow*> available;
+  for (const SecretRow& row : rows)
+    if (row.function.empty()) available[row.name] = &row;
+  for (const SecretRow& row : rows)
+    if (row.function == function) available[row.name] = &row;
+  std::map<std::string, std::string> wanted;  // environment name -> secret
+  if (spec.secrets) {
+    for (const auto& [binding, name] : *spec.secrets) {
+      if (!available.contains(name))
+        return fail(ErrorCode::kInvalidArgument, "the secret `{}` does not exist; `skerry secrets set {}` makes it", name, name);
+      wanted[name] = name;
+      wanted[binding] = name;
+    }
+  } else {
+    for (const auto& [name, row] : available) wanted[name] = name;
+  }
+  if (wanted.empty()) return std::string();
+  std::vector<NamedSecret> opened;
+  for (const auto& [env_name, name] : wanted) {
+    const SecretRow& row = *available.at(name);
+    TRY_ASSIGN(SecretBytes value, vault_.open_sealed(row.sealed, secret_place(row.name, row.function)));
+    opened.push_back({env_name, std::move(value)});
+  }
+  TRY_ASSIGN(const std::string key, read_file(settings_.location_key_path, 4096), "the location's public key (is keeper running?)");
+  const size_t end = key.find_last_not_of(" \r\n");
+  return seal_for_location(key.substr(0, end == std::string::npos ? 0 : end + 1), opened);
+}
+
+// ---- ship
+
+Result<FunctionRow> Deployer::find_or_make(const ShipRequest& request) {
+  // CONTRACT section 1: a known id wins; anything else is a hint and the name decides.
+  if (!request.id_hint.empty()) {
+    TRY_ASSIGN(const auto by_id, store_.find_function(request.id_hint));
+    if (by_id && by_id->id.str() == request.id_hint) return *by_id;
+  }
+  TRY_ASSIGN(const auto found, store_.find_function(request.name));
+  if (found) return *found;
+  TRY_ASSIGN(const auto all, store_.functions());
+  if (all.size() >= limits::kFunctions) return fail(ErrorCode::kTooMany, "this organization has {} functions, the limit; `skerry rm` one", all.size());
+  if (!request.upload) return fail(ErrorCode::kNotFound, "no function `{}` to change; ship it with its code first", request.name);
+  FunctionRow row;
+  row.id = FunctionId(new_ulid());
+  row.name = request.name;
+  TRY(store_.add_function(row));
+  return row;
+}
+
+RevisionConfig Deployer::make_config(const FunctionRow& function, const RevisionRow& revision, const FunctionSpec& spec, const BuildResult& artifact,
+                                     std::string sealed) {
+  RevisionConfig c;
+  c.id = revision.id;
+  c.tag = revision.tag;
+  c.number = revision.number;
+  c.layers = artifact.layers;
+  c.argv = artifact.argv;
+  c.transport = artifact.transport;
+  c.port = artifact.port;
+  c.health_path = spec.health_path.value_or(artifact.health_path);
+  c.limits.memory_bytes = static_cast<uint64_t>(spec.memory_mb) << 20;
+  c.limits.scratch_bytes = c.limits.memory_bytes / 2;
+  c.limits.cpu_millis = static_cast<uint32_t>(spec.cpu_millis);
+  c.timeout_ms = spec.timeout_ms;
+  c.start_timeout_ms = spec.start_timeout_ms;
+  c.idle_timeout_ms = spec.idle_timeout_ms;
+  c.concurrency = spec.concurrency;
+  c.min_instances = spec.min_instances;
+  c.max_instances = spec.max_instances;
+  c.background = spec.background;
+  c.sealed_secrets = std::move(sealed);
+  std::map<std::string, std::string> env{{"PORT", std::to_string(artifact.port)},
+                                         {"PATH", "/usr/local/bin:/usr/bin:/bin"},
+                                         {"HOME", "/home/fn"},
+                                         {"USER", "fn"},
+                                         {"TMPDIR", "/tmp"},
+                                         {"LANG", "C.UTF-8"},
+                                         {"TZ", "UTC"},
+                                         {"SKERRY_FUNCTION", function.name},
+                                         {"SKERRY_REVISION", revision.tag},
+                                         {"SKERRY_LOCATION", settings_.location},
+                                         {"K_SERVICE", function.name},
+                                         {"K_CONFIGURATION", function.name},
+                                         {"K_REVISION", fmt::format("{}-{:05}", function.name, revision.number)}};
+  for (const std::string& entry : artifact.env) {
+    const size_t equals = entry.find('=');
+    env[entry.substr(0, equals)] = entry.substr(equals + 1);
+  }
+  for (const auto& [name, value] : spec.env) env[name] = value;
+  for (const auto& [name, value] : env) c.env.push_back(name + "=" + value);
+  return c;
+}
+
+void Deployer::fail_revision(RevisionRow& row, const std::string& why) {
+  row.state = RevisionState::kFailed;
+  row.error = why;
+  if (auto updated = store_.update_revision(row); !updated) logger_.error("a failed revision cannot be marked", {{"error", updated.error().message()}});
+}
+
+Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship(ShipRequest request, ShipProgress& progress) {
+  auto function = find_or_make(request);
+  if (!function) co_return platform_failed(function.error());
+  const Busy busy(busy_, function->name);
+  if (!busy.mine()) co_return ship_failed("conflict", 409, "", fmt::format("another change of `{}` is under way; wait for it and ship again", function->name));
+  co_return co_await ship_locked(std::move(request), std::move(*function), progress);
+}
+
+Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship_locked(ShipRequest request, FunctionRow function, ShipProgress& progress) {
+  BuildResult artifact;
+  RevisionRow row;
+  if (!request.upload) {
+    auto active = store_.find_revision(function.active);
+    if (!active) co_return platform_failed(active.error());
+    if (!active->has_value()) co_return ship_failed("not_found", 404, "", fmt::format("`{}` has no code yet; ship it with its code first", function.name));
+    auto kept = artifact_from_json((*active)->artifact_json);
+    if (!kept) co_return platform_failed(kept.error());
+    artifact = std::move(*kept);
+    row.source_digest = (*active)->source_digest;
+  } else {
+    row.source_digest = request.upload->str();
+  }
+  row.id = RevisionId(new_ulid());
+  row.function = function.id;
+  row.tag = random_text(7, "abcdefghjkmnpqrstuvwxyz23456789");
+  row.language = request.language;
+  row.spec_json = json::serialize(request.spec.to_json());
+  auto number = store_.add_revision(row, limits::kRevisionsKept);
+  if (!number) co_return platform_failed(number.error());
+  row.number = *number;
+  progress.accepted(function, row);
+
+  // The secrets first: a name that does not exist fails before a build is made for nothing.
+  auto sealed = seal_secrets(function.id, request.spec);
+  if (!sealed) {
+    fail_revision(row, sealed.error().message());
+    co_return platform_failed(sealed.error());
+  }
+  if (request.upload) {
+    BuildRequest build{function.id, function.name, row.id.str(), *request.upload, request.language, request.version, request.spec.build_command,
+                       request.spec.entrypoint, request.spec.health_path, static_cast<uint64_t>(request.spec.memory_mb) << 20};
+    auto built = co_await builder_.build(std::move(build), progress);
+    if (!built) {
+      fail_revision(row, built.error().message());
+      if (built.error().code() != ErrorCode::kFunctionFailed) co_return platform_failed(built.error());
+      auto [stage, message] = split_stage(built.error().message());
+      co_return ship_failed("build_failed", 422, std::move(stage), std::move(message));
+    }
+    artifact = std::move(*built);
+  }
+  row.language = artifact.language;
+  row.size_bytes = static_cast<int64_t>(artifact.size_bytes);
+  row.artifact_json = artifact_to_json(artifact);
+  RevisionConfig config = make_config(function, row, request.spec, artifact, std::move(*sealed));
+  row.config_json = json::serialize(config.to_json());
+  if (auto updated = store_.update_revision(row); !updated) co_return platform_failed(updated.error());
+  auto active = co_await verify_and_activate(function, row, std::move(config), progress);
+  if (!active) co_return std::unexpected(active.error());
+  co_return row;
+}
+
+Task<std::expected<void, ShipFailure>> Deployer::verify_and_activate(FunctionRow function, RevisionRow& row, RevisionConfig config, ShipProgress& progress) {
+  progress.stage("start", StageState::kBegin, 0);
+  const TimePoint begin = loop_.now();
+  const TimePoint deadline = begin + std::chrono::milliseconds(config.start_timeout_ms) + kVerifySlack;
+  auto verified = co_await watch_.verify(function.id, std::move(config), deadline);
+  if (!verified) {
+    fail_revision(row, verified.error().message());
+    co_return platform_failed(verified.error());
+  }
+  if (!verified->ok) {
+    fail_revision(row, verified->phase + ": " + verified->message);
+    co_return ship_failed("start_failed", 422, verified->phase, verified->message);
+  }
+  progress.stage("start", StageState::kDone, verified->ms);
+  progress.stage("route", StageState::kBegin, 0);
+  const TimePoint routing = loop_.now();
+  if (auto activated = store_.activate(function.id, row.id); !activated) {
+    fail_revision(row, activated.error().message());
+    co_return platform_failed(activated.error());
+  }
+  row.state = RevisionState::kReady;
+  if (!co_await publish(function.id)) progress.warning("edge has not confirmed the new route yet; it takes it as soon as it is back");
+  progress.stage("route", StageState::kDone, std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - routing).count());
+  co_return std::expected<void, ShipFailure>{};
+}
+
+Task<Result<void>> Deployer::rollback(FunctionRow function, std::string revision) {
+  const Busy busy(busy_, function.name);
+  if (!busy.mine()) co_return fail(ErrorCode::kConflict, "another change of `{}` is under way", function.name);
+  CO_TRY_ASSIGN(const auto rows, store_.revisions(function.id));
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const RevisionRow& r) {
+    return r.id.str() == revision || r.tag == revision || std::to_string(r.number) == revision;
+  });
+  if (found == rows.end()) co_return fail(ErrorCode::kNotFound, "`{}` has no revision `{}`; `skerry revisions {}` lists them", function.name, revision, function.name);
+  if (found->state != RevisionState::kReady) co_return fail(ErrorCode::kConflict, "revision `{}` never became ready: {}", revision, found->error);
+  CO_TRY(store_.activate(function.id, found->id));
+  (void)co_await publish(function.id);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Deployer::remove(FunctionRow function) {
+  const Busy busy(busy_, function.name);
+  if (!busy.mine()) co_return fail(ErrorCode::kConflict, "another change of `{}` is under way", function.name);
+  CO_TRY(store_.remove_function(function.id));
+  (void)co_await publish(function.id);
+  co_return Result<void>{};
+}
+
+namespace {
+class QuietProgress final : public ShipProgress {
+ public:
+  void accepted(const FunctionRow&, const RevisionRow&) override {}
+  void stage(std::string_view, StageState, int64_t) override {}
+  void log(std::string_view, std::string_view) override {}
+  void warning(std::string_view) override {}
+};
+}  // namespace
+
+Task<Result<std::vector<std::string>>> Deployer::redeploy_for_secret(std::string name, FunctionId only) {
+  std::vector<std::string> redeployed;
+  CO_TRY_ASSIGN(const auto functions, store_.functions());
+  for (const FunctionRow& function : functions) {
+    if (function.active.empty() || (!only.empty() && function.id != only)) continue;
+    CO_TRY_ASSIGN(const auto active, store_.find_revision(function.active));
+    if (!active) continue;
+    CO_TRY_ASSIGN(const json::value spec_json, json::parse(active->spec_json));
+    CO_TRY_ASSIGN(FunctionSpec spec, FunctionSpec::from_json(spec_json, SpecCaps{INT32_MAX, INT32_MAX}));
+    const bool gets_it = !spec.secrets || std::any_of(spec.secrets->begin(), spec.secrets->end(), [&](const auto& s) { return s.second == name; });
+    if (!gets_it) continue;
+    QuietProgress quiet;
+    ShipRequest request;
+    request.name = function.name;
+    request.spec = std::move(spec);
+    request.language = active->language;
+    const Busy busy(busy_, function.name);
+    if (!busy.mine()) continue;  // the change under way reads the secrets itself
+    auto shipped = co_await ship_locked(std::move(request), function, quiet);
+    if (shipped) redeployed.push_back(function.name);
+    else logger_.warn("a function could not take a changed secret", {{"function", function.name}, {"error", shipped.error().message}});
+  }
+  co_return redeployed;
+}
+
+}  // namespace skerry

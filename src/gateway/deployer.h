@@ -1,0 +1,95 @@
+// Deployer: what happens between a ship request and traffic, and every other change of what is in traffic.
+//
+// ship: resolve the function, record the revision, build (or keep the artifact), resolve secrets, have edge start one instance, then move the
+// route in one transaction. Nothing half-done is ever in traffic; a revision that was being made when control died is failed at the next start.
+// Thread: control's loop; one change of a function at a time.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "build/builder.h"
+#include "gateway/spec.h"
+#include "location/watch_server.h"
+#include "store/store.h"
+#include "vault/vault.h"
+
+namespace skerry {
+
+struct CertificateText {
+  std::string certificate_pem;
+  std::string key_pem;
+};
+
+struct DeploySettings {
+  std::string domain;
+  std::string location;
+  std::string gateway_id;
+  uint16_t https_port = 8443;
+  std::string location_key_path;  // the keeper's public key
+};
+
+class ShipProgress : public BuildProgress {
+ public:
+  virtual void accepted(const FunctionRow& function, const RevisionRow& revision) = 0;
+};
+
+// A failed ship, with what the client may see beside the message.
+struct ShipFailure {
+  std::string code;   // build_failed, start_failed, bad_request, ...
+  int status = 500;
+  std::string stage;  // or phase
+  std::string message;
+};
+
+class Deployer {
+ public:
+  static constexpr size_t kTagHosts = 10;  // revisions that keep a host of their own
+  static constexpr Duration kApplyTime = std::chrono::seconds(5);
+
+  Deployer(Loop& loop, const Logger& logger, Store& store, const Vault& vault, Builder& builder, WatchServer& watch, DeploySettings settings);
+
+  // At start, before anything is served.
+  Result<void> recover();
+  Result<watch::Snapshot> snapshot();
+  void set_certificate(CertificateText certificate) { certificate_ = std::move(certificate); }
+
+  Task<std::expected<RevisionRow, ShipFailure>> ship(ShipRequest request, ShipProgress& progress);
+  Task<Result<void>> rollback(FunctionRow function, std::string revision);
+  Task<Result<void>> remove(FunctionRow function);
+  // Config revisions for every function that gets that secret; their names.
+  Task<Result<std::vector<std::string>>> redeploy_for_secret(std::string name, FunctionId only);
+
+  // Sealed under the vault's key, or removed; does not redeploy.
+  Result<void> set_secret(const std::string& name, const FunctionId& function, const SecretBytes& value);
+
+  [[nodiscard]] std::string url(const FunctionRow& function) const;
+  [[nodiscard]] std::string url(const FunctionRow& function, const RevisionRow& revision) const;
+
+ private:
+  Result<FunctionRow> find_or_make(const ShipRequest& request);
+  Result<std::string> seal_secrets(const FunctionId& function, const FunctionSpec& spec);
+  RevisionConfig make_config(const FunctionRow& function, const RevisionRow& revision, const FunctionSpec& spec, const BuildResult& artifact, std::string sealed);
+  Task<std::expected<void, ShipFailure>> verify_and_activate(FunctionRow function, RevisionRow& row, RevisionConfig config, ShipProgress& progress);
+  Task<std::expected<RevisionRow, ShipFailure>> ship_locked(ShipRequest request, FunctionRow function, ShipProgress& progress);
+  Result<FunctionConfig> function_config(const FunctionRow& function);
+  Task<bool> publish(FunctionId function);
+  std::string host(const FunctionRow& function) const;
+  void fail_revision(RevisionRow& row, const std::string& why);
+
+  Loop& loop_;
+  const Logger& logger_;
+  Store& store_;
+  const Vault& vault_;
+  Builder& builder_;
+  WatchServer& watch_;
+  DeploySettings settings_;
+  CertificateText certificate_;
+  std::set<std::string> busy_;  // functions that are being changed, by name
+};
+
+}  // namespace skerry
