@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@ namespace skerry::meter {
 namespace {
 
 constexpr char kMagic[8] = {'S', 'K', 'M', 'E', 'T', 'E', 'R', '1'};
+constexpr size_t kSegmentIdBytes = 8;  // behind the magic
+constexpr int kReadsOfATornRecord = 3;
 
 // The layout on disk, version 1. Little-endian, no padding.
 struct Record {
@@ -111,6 +114,9 @@ Result<void> Journal::begin_segment() {
   if (previous_map_ != nullptr) ::munmap(previous_map_, kSegmentBytes);
   previous_map_ = map_;
   map_ = static_cast<char*>(map);
+  // The magic last: a header with it has its id.
+  if (::getrandom(map_ + sizeof kMagic, kSegmentIdBytes, 0) != static_cast<ssize_t>(kSegmentIdBytes)) return fail_errno("getrandom");
+  std::atomic_signal_fence(std::memory_order_release);
   std::memcpy(map_, kMagic, sizeof kMagic);
   sequence_ = sequence;
   next_ = 0;
@@ -148,21 +154,60 @@ void Journal::mark_sent(uint64_t number) {
   std::atomic_ref<uint8_t>(slot->sent).store(1, std::memory_order_release);
 }
 
-Result<uint64_t> read_segment(const std::string& path, uint64_t from, const std::function<void(const Entry&, bool)>& each) {
-  TRY_ASSIGN(const UniqueFd fd, open_at(AT_FDCWD, path, O_RDONLY));
-  struct stat st {};
-  if (::fstat(fd.get(), &st) != 0) return fail_errno("stat `{}`", path);
-  if (st.st_size != static_cast<off_t>(kSegmentBytes)) return from;  // being made
+namespace {
+
+struct Header {
   char magic[sizeof kMagic];
-  if (::pread(fd.get(), magic, sizeof magic, 0) != static_cast<ssize_t>(sizeof magic)) return fail_errno("read `{}`", path);
-  if (std::memcmp(magic, "\0\0\0\0\0\0\0\0", sizeof magic) == 0) return from;
-  if (std::memcmp(magic, kMagic, sizeof kMagic) != 0) return fail(ErrorCode::kCorrupt, "`{}` is not a meter journal of this version", path);
+  unsigned char id[kSegmentIdBytes];
+};
+
+// False while the segment is being made.
+Result<bool> read_header(int fd, const std::string& path, Header& header) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) return fail_errno("stat `{}`", path);
+  if (st.st_size != static_cast<off_t>(kSegmentBytes)) return false;
+  if (::pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return fail_errno("read `{}`", path);
+  if (std::memcmp(header.magic, "\0\0\0\0\0\0\0\0", sizeof header.magic) == 0) return false;
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return fail(ErrorCode::kCorrupt, "`{}` is not a meter journal of this version", path);
+  return true;
+}
+
+enum class Slot { kEmpty, kRecord, kTorn };
+
+// A read beside the writer may see the flag and not yet all of the rest, so a bad checksum is believed only when it stays.
+Result<Slot> read_slot(int fd, const std::string& path, uint64_t index, Record& record) {
+  for (int i = 0; i < kReadsOfATornRecord; ++i) {
+    const ssize_t n = ::pread(fd, &record, sizeof record, static_cast<off_t>((1 + index) * kRecordBytes));
+    if (n != static_cast<ssize_t>(sizeof record)) return fail_errno("read `{}`", path);
+    if (record.written != 1) return Slot::kEmpty;
+    if (record.checksum == checksum_of(record)) return Slot::kRecord;
+  }
+  return Slot::kTorn;
+}
+
+}  // namespace
+
+Result<std::string> segment_key(const std::string& directory, const std::string& name) {
+  const std::string path = directory + "/" + name;
+  TRY_ASSIGN(const UniqueFd fd, open_at(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW));
+  Header header{};
+  TRY_ASSIGN(const bool made, read_header(fd.get(), path, header));
+  if (!made) return std::string();
+  std::string key = name + "-";
+  for (const unsigned char byte : header.id) key += fmt::format("{:02x}", byte);
+  return key;
+}
+
+Result<uint64_t> read_segment(const std::string& path, uint64_t from, const std::function<void(const Entry&, bool)>& each) {
+  TRY_ASSIGN(const UniqueFd fd, open_at(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW));
+  Header header{};
+  TRY_ASSIGN(const bool made, read_header(fd.get(), path, header));
+  if (!made) return from;
   for (uint64_t index = from; index < kRecordsPerSegment; ++index) {
     Record record;
-    const ssize_t n = ::pread(fd.get(), &record, sizeof record, static_cast<off_t>((1 + index) * kRecordBytes));
-    if (n != static_cast<ssize_t>(sizeof record)) return fail_errno("read `{}`", path);
-    if (record.written != 1) return index;
-    if (record.checksum != checksum_of(record)) continue;  // torn
+    TRY_ASSIGN(const Slot slot, read_slot(fd.get(), path, index, record));
+    if (slot == Slot::kEmpty) return index;
+    if (slot == Slot::kTorn) continue;
     Entry e;
     e.function = get(record.function);
     e.revision = get(record.revision);

@@ -1,7 +1,7 @@
 // The meter's journal: one fixed record a request, in memory-mapped files that survive the death of their writer.
 //
 // edge appends (a few stores, no system call but at the start of a segment); control reads and sums. Segments are <seq>.journal, 4 MB, a header
-// slot and 16,383 records of 256 bytes, filled in order. The kernel keeps what was stored when the process is killed; a record that was being
+// slot (magic, version, a random id) and 16,383 records of 256 bytes, filled in order. The kernel keeps what was stored when the process is killed; a record that was being
 // written then has no valid checksum and is skipped. A power cut may lose the last seconds.
 #pragma once
 
@@ -63,6 +63,9 @@ class Journal {
 // Reads the valid records of one segment from index `from` on, in order, until the first empty slot. Gives the index to go on from later.
 // `each` gets the entry and whether it was marked sent. kCorrupt when the file is not a journal of this version.
 Result<uint64_t> read_segment(const std::string& path, uint64_t from, const std::function<void(const Entry&, bool sent)>& each);
+// What a reader keeps its position under: the file's name and the random id in its header. A directory that was emptied begins again at
+// segment 1, and its records must not be taken for the old segment's. "" while the segment is being made.
+Result<std::string> segment_key(const std::string& directory, const std::string& name);
 // "000000000001.journal"
 [[nodiscard]] std::string segment_name(uint64_t sequence);
 

@@ -96,6 +96,20 @@ TEST_F(JournalTest, ATornRecordIsSkipped) {
   EXPECT_EQ(ids_, (std::vector<std::string>{"0", "2"}));
 }
 
+TEST_F(JournalTest, ASegmentMadeAgainUnderTheSameNameHasAnotherKey) {
+  const std::string name = segment_name(1);
+  const auto key = [&] {
+    auto journal = Journal::open(path_).value();
+    return segment_key(path_, name).value();
+  };
+  const std::string first = key();
+  EXPECT_EQ(segment_key(path_, name).value(), first);  // the file's own, whoever reads
+  ASSERT_EQ(::unlink((path_ + "/" + name).c_str()), 0);
+  const std::string second = key();
+  EXPECT_TRUE(first.starts_with(name + "-") && second.starts_with(name + "-"));
+  EXPECT_NE(first, second);
+}
+
 TEST_F(JournalTest, AForeignFileIsAnError) {
   const UniqueFd directory = open_at(AT_FDCWD, path_, O_RDONLY | O_DIRECTORY).value();
   ASSERT_TRUE(write_file_atomic(directory.get(), segment_name(1), std::string(kSegmentBytes, 'x'), 0600));
