@@ -52,17 +52,21 @@ class Store::Statement {
   int status_ = SQLITE_OK;
 };
 
-// BEGIN IMMEDIATE .. COMMIT; rolls back unless committed.
+// BEGIN IMMEDIATE .. COMMIT; rolls back unless committed. Nothing may be written before begin() succeeded: it would be committed by itself.
 class Store::Transaction {
  public:
-  explicit Transaction(Store& store) : store_(store), open_(store.execute("BEGIN IMMEDIATE").has_value()) {}
+  explicit Transaction(Store& store) : store_(store) {}
   ~Transaction() {
     if (open_) (void)store_.execute("ROLLBACK");
   }
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
+  Result<void> begin() {
+    TRY(store_.execute("BEGIN IMMEDIATE"));
+    open_ = true;
+    return {};
+  }
   Result<void> commit() {
-    if (!open_) return store_.failed("begin transaction");
     TRY(store_.execute("COMMIT"));
     open_ = false;
     return {};
@@ -70,7 +74,7 @@ class Store::Transaction {
 
  private:
   Store& store_;
-  bool open_;
+  bool open_ = false;
 };
 
 }  // namespace skerry

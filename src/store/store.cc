@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <charconv>
+
 #include "store/statement.h"
 
 namespace skerry {
@@ -73,6 +75,7 @@ Result<void> Store::migrate() {
     return fail(ErrorCode::kCorrupt, "the database has schema version {}, this program knows {}: it was written by a newer Skerry", current, kSchemaVersion);
   for (int v = current; v < kSchemaVersion; ++v) {
     Transaction transaction(*this);
+    TRY(transaction.begin());
     TRY(execute(kMigrations[v]), fmt::format("migration to version {}", v + 1));
     TRY(execute(fmt::format("PRAGMA user_version={}; PRAGMA application_id={};", v + 1, kApplicationId).c_str()));
     TRY(transaction.commit());
@@ -99,7 +102,9 @@ Result<void> Store::set_meta(const std::string& key, const std::string& value) {
 Result<int64_t> Store::next_number(const std::string& key) {
   Statement s(db_, "INSERT INTO meta VALUES(?,'1') ON CONFLICT(key) DO UPDATE SET value=CAST(CAST(value AS INTEGER)+1 AS TEXT) RETURNING value");
   if (!s.bind(key).step()) return failed("count");
-  const int64_t value = std::stoll(s.text(0));
+  const std::string text = s.text(0);
+  int64_t value = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) return fail(ErrorCode::kCorrupt, "store: `{}` is no number", key);
   s.step();
   if (!s.done()) return failed("count");
   return value;
@@ -170,6 +175,7 @@ Result<std::vector<FunctionRow>> Store::functions() {
 
 Result<void> Store::remove_function(const FunctionId& id) {
   Transaction transaction(*this);
+  TRY(transaction.begin());
   Statement secrets(db_, "DELETE FROM secrets WHERE function=?");
   secrets.bind(id.str()).step();
   if (!secrets.done()) return failed("remove secrets");
@@ -206,6 +212,7 @@ RevisionRow Store::read_revision(Statement& s) {
 
 Result<int64_t> Store::add_revision(const RevisionRow& r, size_t keep) {
   Transaction transaction(*this);
+  TRY(transaction.begin());
   Statement last(db_, "SELECT COALESCE(MAX(number),0) FROM revisions WHERE function=?");
   if (!last.bind(r.function.str()).step()) return failed("number revision");
   const int64_t number = last.number(0) + 1;
@@ -248,6 +255,7 @@ Result<std::optional<RevisionRow>> Store::find_revision(const RevisionId& id) {
 
 Result<void> Store::activate(const FunctionId& function, const RevisionId& revision) {
   Transaction transaction(*this);
+  TRY(transaction.begin());
   Statement ready(db_, "UPDATE revisions SET state=? WHERE id=? AND function=?");
   ready.bind(static_cast<int64_t>(RevisionState::kReady), revision.str(), function.str()).step();
   if (!ready.done()) return failed("mark ready");
@@ -327,6 +335,7 @@ Result<void> Store::remove_upload(const std::string& digest) {
 
 Result<void> Store::add_usage(const std::vector<UsageRow>& rows, const std::string& segment, int64_t next_index) {
   Transaction transaction(*this);
+  TRY(transaction.begin());
   for (const UsageRow& r : rows) {
     Statement s(db_, "INSERT INTO usage VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET requests=requests+excluded.requests,"
                      "errors=errors+excluded.errors,wall_us=wall_us+excluded.wall_us,cpu_us=cpu_us+excluded.cpu_us,"

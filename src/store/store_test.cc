@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
+
+#include "os/file.h"
 
 namespace skerry {
 namespace {
@@ -103,6 +106,35 @@ TEST_F(StoreTest, WhatWasAcknowledgedSurvivesAKill) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_TRUE(Store::open(folder_ + "/db2", clock_).value()->find_function("orders")->has_value());
+}
+
+TEST_F(StoreTest, WhatAnotherWriterHoldsLockedIsNotHalfWritten) {
+  ASSERT_TRUE(store_->add_function({FunctionId("f"), "orders"}));
+  ASSERT_TRUE(store_->put_secret({"A", FunctionId("f"), "x", 1}));
+  auto ready = make_pipe(), stop = make_pipe();
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {  // holds the write lock in a transaction of its own until it is killed
+    sqlite3* db = nullptr;
+    const bool held = ::sqlite3_open((folder_ + "/db").c_str(), &db) == SQLITE_OK &&
+                      ::sqlite3_exec(db, "BEGIN IMMEDIATE; DELETE FROM functions", nullptr, nullptr, nullptr) == SQLITE_OK;
+    char byte = held ? 1 : 0;
+    if (::write(ready->write.get(), &byte, 1) != 1) ::_exit(1);
+    stop->write.reset();
+    [[maybe_unused]] const ssize_t n = ::read(stop->read.get(), &byte, 1);
+    ::_exit(0);
+  }
+  char held = 0;
+  ASSERT_EQ(::read(ready->read.get(), &held, 1), 1);
+  ASSERT_EQ(held, 1);
+  EXPECT_EQ(store_->remove_function(FunctionId("f")).error().code(), ErrorCode::kUnavailable);
+  EXPECT_EQ(store_->secrets()->size(), 1U);
+  ASSERT_EQ(::kill(child, SIGKILL), 0);  // in the middle of its transaction
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(store_->find_function("orders")->has_value());  // its deletion was never committed
+  EXPECT_TRUE(store_->remove_function(FunctionId("f")));
+  EXPECT_TRUE(store_->secrets()->empty());
 }
 
 TEST_F(StoreTest, ADamagedFileAndANewerOneAreClearErrors) {
