@@ -141,6 +141,7 @@ Result<LayerDone> decode_layer_done(std::string_view bytes);
 // ---- starter -> keeper, one message an instance that has secrets; no answer: the pipes are the answer.
 
 // fds: sealed secrets (memfd), write end of the environment pipe, read ends of the program's stdout and stderr, write ends of what edge reads.
+// A job's delivery has the first two only.
 // keeper writes "NAME=value\0" for each secret and closes the pipe; on failure it closes it after the single byte 0x01, and the start fails
 // in phase "secrets". It then copies the two logs line by line, with every secret value of at least 6 bytes replaced by "[secret NAME]".
 struct Deliver {

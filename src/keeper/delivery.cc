@@ -74,9 +74,10 @@ Result<std::unique_ptr<Delivery>> Delivery::begin(Poller& poller, const Location
   TRY_ASSIGN(const std::string sealed, read_sealed(fds.sealed.get()));
   TRY_ASSIGN(SecretBytes blob, open_sealed(keys, sealed));
   TRY_ASSIGN(const std::vector<SecretView> secrets, read_secret_blob(blob.reveal()));
-  for (const int fd : {fds.environment.get(), fds.program_stdout.get(), fds.program_stderr.get(),
-                       fds.edge_stdout.get(), fds.edge_stderr.get()}) {
-    TRY(set_nonblocking(fd));
+  const bool has_logs = fds.program_stdout.valid();
+  TRY(set_nonblocking(fds.environment.get()));
+  for (const UniqueFd* fd : {&fds.program_stdout, &fds.program_stderr, &fds.edge_stdout, &fds.edge_stderr}) {
+    if (has_logs) TRY(set_nonblocking(fd->get()));
   }
   // Makes room for the whole environment, so that it goes over in one write: init sees all of it or, should
   // we die, nothing.
@@ -84,17 +85,19 @@ Result<std::unique_ptr<Delivery>> Delivery::begin(Poller& poller, const Location
   if (wanted > 64 * 1024) ::fcntl(fds.environment.get(), F_SETPIPE_SZ, static_cast<int>(wanted));
 
   auto delivery = std::unique_ptr<Delivery>(new Delivery(poller, std::move(blob), secrets));
-  LogCopier::Owner& owner = *delivery;
-  delivery->stdout_.emplace(poller, delivery->patterns_, std::move(fds.program_stdout),
-                            std::move(fds.edge_stdout), owner);
-  delivery->stderr_.emplace(poller, delivery->patterns_, std::move(fds.program_stderr),
-                            std::move(fds.edge_stderr), owner);
-  TRY(delivery->stdout_->start(), "watch stdout");
-  TRY(delivery->stderr_->start(), "watch stderr");
-  delivery->open_logs_ = 2;
+  if (has_logs) TRY(delivery->copy_logs(fds));
   delivery->environment_ = std::move(fds.environment);
   delivery->on_ready();
   return delivery;
+}
+
+Result<void> Delivery::copy_logs(DeliveryFds& fds) {
+  stdout_.emplace(poller_, patterns_, std::move(fds.program_stdout), std::move(fds.edge_stdout), *this);
+  stderr_.emplace(poller_, patterns_, std::move(fds.program_stderr), std::move(fds.edge_stderr), *this);
+  TRY(stdout_->start(), "watch stdout");
+  TRY(stderr_->start(), "watch stderr");
+  open_logs_ = 2;
+  return {};
 }
 
 void Delivery::end_environment() {

@@ -15,7 +15,7 @@
 
 namespace skerry::keeper {
 
-// The descriptors of sandbox::Deliver, in its order.
+// The descriptors of sandbox::Deliver, in its order. Without logs the last four are empty.
 struct DeliveryFds {
   UniqueFd sealed;
   UniqueFd environment;
@@ -26,7 +26,7 @@ struct DeliveryFds {
 // The byte that tells a container's init that there are no secrets to come, in place of an environment.
 inline constexpr char kRefusalByte = 0x01;
 
-class Delivery final : public Handler, private LogCopier::Owner {
+class Delivery final : public Handler, public LogCopier::Owner {
  public:
   // Opens the sealed secrets (a sealed memfd) and begins. On an error nothing was begun; the caller tells the
   // environment pipe.
@@ -35,6 +35,7 @@ class Delivery final : public Handler, private LogCopier::Owner {
   ~Delivery() override;
 
   void on_ready() override;  // the environment pipe takes more
+  void log_ended() override { --open_logs_; }
   // Logs over and environment handed over: may be destroyed once the poller's round has ended.
   [[nodiscard]] bool over() const { return open_logs_ == 0 && !environment_.valid(); }
   // Memory that its secrets take.
@@ -43,8 +44,8 @@ class Delivery final : public Handler, private LogCopier::Owner {
  private:
   Delivery(Poller& poller, SecretBytes blob, std::span<const SecretView> secrets);
   void prepare_environment(std::span<const SecretView> secrets);
+  Result<void> copy_logs(DeliveryFds& fds);
   void end_environment();
-  void log_ended() override { --open_logs_; }
 
   Poller& poller_;
   SecretBytes blob_;  // what patterns_ points into

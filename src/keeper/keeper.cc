@@ -10,6 +10,7 @@ namespace skerry::keeper {
 namespace {
 
 constexpr size_t kDeliverFds = 6;
+constexpr size_t kDeliverFdsWithoutLogs = 2;  // a job's output goes elsewhere
 constexpr int kMessagesARound = 32;
 
 // SECURITY: an environment pipe that closes without a byte would look like a function without secrets.
@@ -72,7 +73,17 @@ Result<std::unique_ptr<Keeper>> Keeper::make(const Logger& logger, const Locatio
   auto keeper =
       std::unique_ptr<Keeper>(new Keeper(logger, keys, std::move(listener), client_uid, std::move(poller)));
   TRY(keeper->poller_.watch(keeper->listener_.get(), EPOLLIN, *keeper), "watch the listening socket");
+  keeper->listening_ = true;
   return keeper;
+}
+
+// SECURITY: a connection is never accepted to be refused for want of room: with it would close, unread, the
+// environment pipe of a start.
+void Keeper::watch_listener() {
+  const bool room = connections_.size() < kMaxConnections;
+  if (room == listening_) return;
+  if (!room) poller_.unwatch(listener_.get());
+  listening_ = room && poller_.watch(listener_.get(), EPOLLIN, *this).has_value();
 }
 
 void Keeper::on_ready() {
@@ -88,16 +99,13 @@ void Keeper::on_ready() {
     logger_.warn("connection refused", {{"uid", peer ? static_cast<int64_t>(peer->uid) : -1}});
     return;
   }
-  if (connections_.size() >= kMaxConnections) {
-    logger_.warn("connection refused: too many", {{"limit", kMaxConnections}});
-    return;
-  }
   auto connection = std::make_unique<Connection>(*this, std::move(fd));
   if (auto started = connection->start(); !started) {
     logger_.error("connection refused", {{"error", started.error().message()}});
     return;
   }
   connections_.push_back(std::move(connection));
+  watch_listener();
 }
 
 void Keeper::take(Message message) {
@@ -107,8 +115,9 @@ void Keeper::take(Message message) {
   };
   auto deliver = sandbox::decode_deliver(message.bytes);
   if (!deliver) return refuse("", deliver.error().message());
-  if (message.fds.size() != kDeliverFds)
-    return refuse(deliver->id, fmt::format("{} descriptors, not {}", message.fds.size(), kDeliverFds));
+  if (message.fds.size() != kDeliverFds && message.fds.size() != kDeliverFdsWithoutLogs)
+    return refuse(deliver->id, fmt::format("{} descriptors, not {} or {}", message.fds.size(), kDeliverFds,
+                                           kDeliverFdsWithoutLogs));
   if (deliveries_.size() >= kMaxDeliveries)
     return refuse(deliver->id, fmt::format("more than {} instances with secrets", kMaxDeliveries));
   size_t memory = 0;
@@ -117,6 +126,7 @@ void Keeper::take(Message message) {
     return refuse(deliver->id, fmt::format("secrets of all instances take over {} bytes", kMaxSecretMemory));
 
   std::vector<UniqueFd>& f = message.fds;
+  f.resize(kDeliverFds);
   DeliveryFds fds{std::move(f[0]), std::move(f[1]), std::move(f[2]),
                   std::move(f[3]), std::move(f[4]), std::move(f[5])};
   auto begun = Delivery::begin(poller_, keys_, fds);
@@ -131,6 +141,7 @@ void Keeper::take(Message message) {
 void Keeper::sweep() {
   std::erase_if(connections_, [](const auto& c) { return c->over(); });
   std::erase_if(deliveries_, [](const auto& d) { return d->over(); });
+  watch_listener();
 }
 
 Result<void> Keeper::run_once(int timeout_ms) {

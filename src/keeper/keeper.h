@@ -18,7 +18,7 @@
 namespace skerry::keeper {
 
 inline constexpr size_t kMaxDeliveries = 2000;  // instances with secrets of one location
-inline constexpr size_t kMaxConnections = 8;    // one starter, and those it left behind when it was restarted
+inline constexpr size_t kMaxConnections = 64;   // starter makes one a start; more wait in the kernel's queue
 inline constexpr size_t kMaxSecretMemory = 256ULL << 20;  // of all deliveries: blobs and search tables
 
 class Keeper final : private Handler {
@@ -41,10 +41,12 @@ class Keeper final : private Handler {
   void on_ready() override;  // the listener
   void take(Message message);
   void sweep();
+  void watch_listener();
 
   const Logger& logger_;
   const LocationKeypair& keys_;
   UniqueFd listener_;
+  bool listening_ = false;  // the listener is watched: there is room for a connection
   uid_t client_uid_;
   Poller poller_;
   std::list<std::unique_ptr<Connection>> connections_;

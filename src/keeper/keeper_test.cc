@@ -178,7 +178,7 @@ TEST_F(KeeperTest, WhatCannotBeOpenedIsToldThroughTheEnvironmentPipe) {
 TEST_F(KeeperTest, MalformedMessagesAreRefusedAndTheConnectionGoesOn) {
   auto env = make_pipe();
   const UniqueFd secrets = sealed({{"A", "b"}});
-  const int fds[] = {secrets.get(), env->write.get()};
+  const int fds[] = {secrets.get(), env->write.get(), null_.get()};
   ASSERT_TRUE(send_message(connection_.get(), "nonsense", fds));
   ASSERT_TRUE(send_message(connection_.get(), sandbox::encode(sandbox::Deliver{new_ulid()}), fds));
   ASSERT_TRUE(send_message(connection_.get(), sandbox::encode(sandbox::Deliver{new_ulid()})));
@@ -189,6 +189,35 @@ TEST_F(KeeperTest, MalformedMessagesAreRefusedAndTheConnectionGoesOn) {
   Instance instance;
   instance.deliver(connection_.get(), secrets);
   run_until([&] { return keeper_->deliveries() == 1; });
+}
+
+TEST_F(KeeperTest, ADeliveryWithoutLogsIsTheEnvironmentAlone) {
+  auto env = make_pipe();
+  const UniqueFd secrets = sealed({{"DB", "hunter22"}});
+  const int fds[] = {secrets.get(), env->write.get()};
+  ASSERT_TRUE(send_message(connection_.get(), sandbox::encode(sandbox::Deliver{new_ulid()}), fds));
+  env->write.reset();
+  ASSERT_TRUE(keeper_->run_once(1000));
+  ASSERT_TRUE(keeper_->run_once(1000));
+  EXPECT_EQ(read_all(env->read.get(), kPlenty).value(), std::string("DB=hunter22\0", 12));
+  run_until([&] { return keeper_->deliveries() == 0; });
+}
+
+TEST_F(KeeperTest, ConnectionsPastTheLimitWaitAndLoseNothing) {
+  const std::string path = directory_.path + "/keeper.sock";
+  std::vector<UniqueFd> idle;
+  for (size_t i = 1; i < kMaxConnections; ++i) {  // one is open already
+    idle.push_back(std::move(*connect_unix(path, SocketType::kSeqpacket)));
+    ASSERT_TRUE(keeper_->run_once(1000));
+  }
+  // As starter does it: connect, send, close, without waiting for anything.
+  Instance instance;
+  instance.deliver(connect_unix(path, SocketType::kSeqpacket)->get(), sealed({{"DB", "hunter22"}}));
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(keeper_->run_once(0));
+  EXPECT_EQ(keeper_->deliveries(), 0U);
+  idle.clear();
+  run_until([&] { return keeper_->deliveries() == 1; });
+  EXPECT_EQ(read_all(instance.environment.get(), kPlenty).value(), std::string("DB=hunter22\0", 12));
 }
 
 TEST_F(KeeperTest, AFullSinkHoldsTheProgramBackAndNothingIsLost) {

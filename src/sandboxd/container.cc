@@ -107,6 +107,8 @@ Result<std::vector<std::string>> read_secrets(int fd) {
     bytes.append(buffer, static_cast<size_t>(n));
     if (bytes.size() > kMaxSecretBytes) return fail(ErrorCode::kTooLarge, "secrets over {} bytes", kMaxSecretBytes);
   }
+  // SECURITY: keeper died before it wrote; a function must not start as if it had no secrets.
+  if (bytes.empty()) return fail(ErrorCode::kUnavailable, "keeper ended before it delivered the secrets");
   if (bytes.starts_with('\x01')) return fail(ErrorCode::kCorrupt, "keeper could not open the sealed secrets");
   std::vector<std::string> out;
   for (size_t at = 0; at < bytes.size();) {
