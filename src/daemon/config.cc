@@ -109,7 +109,7 @@ Result<DaemonConfig> parse_config(const std::string& text, const std::string& na
   default_user("skerry-control", c.control);
   default_user("skerry-keeper", c.keeper);
   c.build_environment = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL",
-                         "PIP_FIND_LINKS", "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE", "GOSUMDB"};
+                         "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE", "GOSUMDB"};
   std::string error;
   TableReader top(parsed.table(), "", error, name);
   top.string("domain", c.domain);

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <set>
 
+#include "crypto/encoding.h"
 #include "json/json.h"
 #include "loop/latch.h"
 #include "os/file.h"
@@ -79,8 +80,9 @@ Result<void> LocalDriver::send_start(Instance& instance) {
   UniqueFd secrets;
   std::vector<int> fds{plan.get()};
   if (!instance.config.sealed_secrets.empty()) {
-    // Base64 of what only keeper can open: passed on as it is.
-    TRY_ASSIGN(secrets, make_sealed_memfd("secrets", instance.config.sealed_secrets));
+    // What only keeper can open: passed on as it is.
+    TRY_ASSIGN(const std::string sealed, decode_base64(instance.config.sealed_secrets), "sealed secrets");
+    TRY_ASSIGN(secrets, make_sealed_memfd("secrets", sealed));
     fds.push_back(secrets.get());
   }
   return client_.send(sandbox::Start{instance.start_request}, fds);
