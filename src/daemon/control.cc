@@ -1,6 +1,5 @@
 #include "daemon/control.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,17 +11,15 @@
 #include "crypto/encoding.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
-#include "meter/journal.h"
 #include "os/file.h"
 
 namespace skerry {
 namespace {
 
 constexpr int64_t kRenewBeforeSeconds = 30 * 86'400;
-constexpr auto kFoldEvery = std::chrono::seconds(1);
+constexpr auto kCollectUsageEvery = std::chrono::seconds(1);
 constexpr auto kCollectEvery = std::chrono::minutes(10);
 constexpr int64_t kUploadKeptMs = 86'400'000;
-constexpr int64_t kHourMs = 3'600'000;
 constexpr size_t kMaxPemBytes = 64 * 1024;
 
 Result<void> write_private(const std::string& folder, const char* name, std::string_view bytes, mode_t mode) {
@@ -130,6 +127,7 @@ Control::Control(Loop& loop, const Logger& logger, const DaemonConfig& config, s
       blobs_(std::move(blobs)),
       identity_(std::move(identity)),
       tls_(std::move(tls)),
+      usage_(*store_, loop.clock(), config.state_dir + "/journal"),
       jobs_(loop, config.run_dir),
       layers_(loop, config.run_dir),
       pipeline_(loop, logger, blobs_, jobs_, layers_, pipeline_settings(config)),
@@ -138,7 +136,10 @@ Control::Control(Loop& loop, const Logger& logger, const DaemonConfig& config, s
                 {config.domain, config.location, identity_.gateway_id, config.https_port, config.state_dir + "/keeper/location.pub"}),
       gateway_(loop, logger, *store_, blobs_, deployer_, watch_, LogReader(config.state_dir + "/logs"),
                {config.domain, config.location, identity_.gateway_id, config.https_port, config.http_port, config.api_port, config.run_dir,
-                config.state_dir + "/control/builds", identity_.ca_pem, {config.max_memory_mb, config.max_timeout_ms}}),
+                config.state_dir + "/control/builds", identity_.ca_pem, {config.max_memory_mb, config.max_timeout_ms},
+                [this] {
+                  if (auto collected = usage_.collect(); !collected) logger_.error("usage cannot be collected", {{"error", collected.error().message()}});
+                }}),
       connections_(loop),
       background_(loop) {
   deployer_.set_certificate({identity_.certificate.certificate_pem, identity_.certificate.key_pem});
@@ -158,7 +159,7 @@ void Control::run(UniqueFd api, UniqueFd api_tls, UniqueFd watch) {
   listen(std::move(api_tls), [this](UniqueFd fd) {
     if (connections_.running() < kMaxConnections) connections_.spawn(serve_tls(std::move(fd)));
   });
-  background_.spawn(fold_usage());
+  background_.spawn(collect_usage());
   background_.spawn(collect_garbage());
 }
 
@@ -180,55 +181,13 @@ Task<void> Control::serve_tls(UniqueFd fd) {
   co_await connection.serve(draining_);
 }
 
-// ---- usage: the journals of edge, folded into sums exactly once
+// ---- usage and garbage
 
-Task<void> Control::fold_usage() {
+Task<void> Control::collect_usage() {
   for (;;) {
-    if (auto folded = fold_once(); !folded) logger_.error("usage cannot be folded", {{"error", folded.error().message()}});
-    co_await loop_.sleep_until(loop_.now() + kFoldEvery);
+    if (auto collected = usage_.collect(); !collected) logger_.error("usage cannot be collected", {{"error", collected.error().message()}});
+    co_await loop_.sleep_until(loop_.now() + kCollectUsageEvery);
   }
-}
-
-Result<void> Control::fold_once() {
-  const std::string folder = config_.state_dir + "/journal";
-  std::vector<std::string> segments;
-  {
-    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder.c_str()), ::closedir);
-    if (!dir) return fail_errno("open `{}`", folder);
-    while (const dirent* entry = ::readdir(dir.get()))
-      if (std::string_view(entry->d_name).ends_with(".journal")) segments.emplace_back(entry->d_name);
-  }
-  std::sort(segments.begin(), segments.end());
-  for (const std::string& segment : segments) {
-    TRY_ASSIGN(const int64_t position, store_->journal_position(segment));
-    std::map<std::tuple<std::string, std::string, std::string, int64_t, int64_t>, UsageRow> sums;
-    auto next = meter::read_segment(folder + "/" + segment, static_cast<uint64_t>(position), [&](const meter::Entry& e, bool) {
-      const int64_t hour = e.start_wall_ms / kHourMs * kHourMs;
-      UsageRow& row = sums[{e.function, e.revision, e.location, hour, e.start_mode}];
-      row.function = FunctionId(e.function);
-      row.revision = RevisionId(e.revision);
-      row.location = e.location;
-      row.hour_ms = hour;
-      row.start_mode = e.start_mode;
-      row.requests += 1;
-      row.errors += e.status == 0 || e.status >= 500 ? 1 : 0;
-      row.wall_us += static_cast<int64_t>(e.wall_us);
-      row.cpu_us += static_cast<int64_t>(e.cpu_us);
-      row.memory_mb_ms += static_cast<int64_t>(e.memory_mb * (e.wall_us / 1000));
-      row.request_bytes += static_cast<int64_t>(e.request_bytes);
-      row.response_bytes += static_cast<int64_t>(e.response_bytes);
-    });
-    if (!next) {
-      logger_.error("a meter journal cannot be read", {{"segment", segment}, {"error", next.error().message()}});
-      continue;
-    }
-    if (static_cast<int64_t>(*next) != position) {
-      std::vector<UsageRow> rows;
-      for (auto& [key, row] : sums) rows.push_back(std::move(row));
-      TRY(store_->add_usage(rows, segment, static_cast<int64_t>(*next)));
-    }
-  }
-  return {};
 }
 
 // Uploads that no revision names go a day after they came.

@@ -17,6 +17,7 @@
 #include "net/certificates.h"
 #include "net/tls.h"
 #include "store/store.h"
+#include "usage/collector.h"
 #include "vault/vault.h"
 
 namespace skerry {
@@ -44,8 +45,7 @@ class Control {
 
   Task<void> serve(UniqueFd fd);
   Task<void> serve_tls(UniqueFd fd);
-  Task<void> fold_usage();
-  Result<void> fold_once();
+  Task<void> collect_usage();
   Task<void> collect_garbage();
 
   Loop& loop_;
@@ -56,6 +56,7 @@ class Control {
   BlobStore blobs_;
   Identity identity_;
   std::unique_ptr<TlsContext> tls_;
+  usage::Collector usage_;
   SandboxJobs jobs_;
   SandboxLayers layers_;
   Pipeline pipeline_;

@@ -339,6 +339,7 @@ Task<void> Gateway::usage(Call& call) {
   if (!since) co_return co_await refuse(call, since.error());
   if (!until) co_return co_await refuse(call, until.error());
   constexpr int64_t kHour = 3'600'000;
+  if (settings_.collect_usage) settings_.collect_usage();
   auto rows = store_.usage(*since / kHour * kHour, *until);
   if (!rows) co_return co_await refuse(call, rows.error());
   const std::string only = call.parameter("function");

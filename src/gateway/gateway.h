@@ -30,6 +30,7 @@ struct GatewaySettings {
   std::string builds_dir;
   std::string ca_pem;
   SpecCaps caps;
+  std::function<void()> collect_usage;  // brings the sums up to now
 };
 
 class Gateway final : public RequestHandler {

@@ -56,7 +56,7 @@ struct Measured {
   uint64_t cpu_us = 0;
   uint32_t memory_mb = 0;
   uint64_t request_bytes = 0;
-  uint64_t response_bytes = 0;  // 0 for an answer that streams on after it was measured
+  uint64_t response_bytes = 0;
 };
 
 class Meter {

@@ -39,6 +39,7 @@ struct Proxy::Request {
   uint64_t cpu_before_us = 0;
   std::unique_ptr<Error> upload_error;
   std::string_view error_code;
+  uint64_t relayed_bytes = 0;  // of the answer's body, the piece in hand included
   uint64_t record = 0;
   bool measured = false;
   Scope uploading;  // last: its task uses all of the above
@@ -192,7 +193,6 @@ Task<void> Proxy::relay_answer(Request& r, const http::ResponseHead& head) {
                                                                                                : BodyKind::kChunked;
   r.exchange.begin(head.status, lines, kind, head.content_length);
   const TimePoint stream_end = loop_.now() + settings_.stream_max;
-  uint64_t relayed = 0;
   Result<void> sent{};
   while (sent && !r.connection->body_done()) {
     auto piece = r.connection->buffered_body();
@@ -208,8 +208,8 @@ Task<void> Proxy::relay_answer(Request& r, const http::ResponseHead& head) {
       sent = std::unexpected(std::move(piece).error());
       break;
     }
-    relayed += piece->size();
-    if (relayed > limits::kStreamedAnswerBytes) {
+    r.relayed_bytes += piece->size();
+    if (r.relayed_bytes > limits::kStreamedAnswerBytes) {
       r.error_code = "answer_too_large";
       sent = fail(ErrorCode::kTooLarge, "streamed answer over 1 GB");
       break;
@@ -398,7 +398,7 @@ void Proxy::measure(Request& r) {
   m.cpu_us = cpu > r.cpu_before_us ? cpu - r.cpu_before_us : 0;
   m.memory_mb = static_cast<uint32_t>(r.target->revision.limits.memory_bytes >> 20);
   m.request_bytes = r.exchange.body_bytes();
-  m.response_bytes = r.exchange.sent_bytes();
+  m.response_bytes = r.relayed_bytes;
   if (auto record = meter_.append(m); record) r.record = *record;
   else access_log_.error("a request could not be metered", {{"request_id", r.id}, {"error", record.error().message()}});
 }

@@ -1,0 +1,20 @@
+# Two commands: `make up` sets up and runs Skerry, `make test` runs all tests. The rest is for those who work on it.
+SUITE ?= all
+
+.PHONY: up down test build lint images prepare
+up:
+	@scripts/up
+down:
+	@scripts/down
+test:
+	@scripts/test $(SUITE)
+build:
+	@scripts/prepare
+	@scripts/build release
+lint:
+	@scripts/lint
+images:
+	@scripts/prepare
+	@images/build
+prepare:
+	@scripts/prepare

@@ -1,0 +1,24 @@
+# Shared by the scripts beside it: where things are, and how they speak.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+prefix=/usr/local/lib/skerry
+config=/etc/skerry/skerry.toml
+run_dir=/run/skerry
+state_dir=/var/lib/skerry
+
+say() { printf '%s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# Everything that changes the machine runs as root: directly, or through sudo.
+need_root() {
+  [ "$(id -u)" = 0 ] && return
+  command -v sudo >/dev/null 2>&1 || die "this needs root: run it as root, or install sudo"
+  exec sudo --preserve-env=HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy "$0" "$@"
+}
+
+# The pid of the skerryd that runs for our folder, or nothing.
+skerryd_pid() {
+  local pid
+  pid=$(cat "$run_dir/skerryd.pid" 2>/dev/null) || return 0
+  [ -n "$pid" ] && [ "$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$prefix/bin/skerryd" ] && echo "$pid"
+  return 0
+}
