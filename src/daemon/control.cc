@@ -121,7 +121,6 @@ Control::Control(Loop& loop, const Logger& logger, const DaemonConfig& config, s
                  std::unique_ptr<TlsContext> tls)
     : loop_(loop),
       logger_(logger),
-      config_(config),
       store_(std::move(store)),
       vault_(std::move(vault)),
       blobs_(std::move(blobs)),

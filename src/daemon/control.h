@@ -50,7 +50,6 @@ class Control {
 
   Loop& loop_;
   const Logger& logger_;
-  const DaemonConfig& config_;
   std::unique_ptr<Store> store_;
   Vault vault_;
   BlobStore blobs_;
