@@ -1,0 +1,29 @@
+#!/bin/sh
+# Runs in the Go build image as fn: SKERRY_SRC (read-only by convention) -> SKERRY_OUT/function, a static binary, and SKERRY_OUT/.skerry/revision.json.
+set -eu
+export GOCACHE="${GOCACHE:-/var/cache/go-build}" GOMODCACHE="${GOMODCACHE:-/tmp/gomod}" GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+export GOTELEMETRY=off
+here=$(dirname "$0")
+work=/tmp/work
+mkdir -p "$work" "$SKERRY_OUT/.skerry"
+cp -r "$SKERRY_SRC/." "$work"
+cd "$work"
+if [ -n "${SKERRY_BUILD_COMMAND:-}" ]; then
+  sh -c "$SKERRY_BUILD_COMMAND"
+fi
+if [ ! -f go.mod ]; then
+  echo "go.mod is missing: \`go mod init example.com/name\` makes it" >&2
+  exit 1
+fi
+# The generator is one file of the standard library; it is built outside of the project's module.
+cp -r "$here/generate" /tmp/generate
+(cd /tmp/generate && go build -trimpath -o /tmp/skerry-generate .)
+shape=$(/tmp/skerry-generate "$here/shim")
+case "$shape" in
+  server) package=. ;;
+  handle) package=./skerry_main_generated ;;
+  *) exit 1 ;;
+esac
+go build -trimpath -ldflags=-s -o "$SKERRY_OUT/function" "$package"
+chmod 0755 "$SKERRY_OUT/function"
+printf '{"entry":"function","shape":"%s","argv":["/app/function"],"env":["GOMAXPROCS=1"]}\n' "$shape" >"$SKERRY_OUT/.skerry/revision.json"

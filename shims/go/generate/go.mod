@@ -1,0 +1,3 @@
+module skerry.dev/generate
+
+go 1.24

@@ -1,0 +1,6 @@
+package shim
+
+import "bufio"
+
+// bufioReadWriter is what http.Hijacker gives beside the connection.
+type bufioReadWriter = bufio.ReadWriter
