@@ -1,6 +1,7 @@
 """Python: nothing to build; the shim is started by the interpreter that the builder records, python3."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from adapters import Adapter, Failure, Program, SHIMS, Variant
@@ -23,6 +24,7 @@ class Python(Adapter):
         Failure("missing_module", "conformance_missing"),
         Failure("import_exception", "conformance import"),
         Failure("start_exception", "conformance start"),
+        Failure("init_exception", "conformance start"),
         Failure("lifespan_exception", "conformance start"),
         Failure("no_handler", "new()"),
         Failure("no_entry", "function/func.py"),
@@ -34,9 +36,15 @@ class Python(Adapter):
         return None
 
     def prepare(self, fixture, scratch):
-        app = scratch / "app"
+        app, shim = scratch / "app", scratch / "shim"
         shutil.copytree(fixture, app)
-        return Program((INTERPRETER, "-s", "-P", str(SHIMS / "python" / "main.py")), app)
+        if fixture.name in ("new", "asgi"):
+            shutil.copytree(fixture.parent / "shared", app, dirs_exist_ok=True)
+        # Compiled ahead, as where it is installed: the mount is read-only there.
+        shutil.copytree(SHIMS / "python" / "skerry_shim", shim / "skerry_shim", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(SHIMS / "python" / "main.py", shim)
+        subprocess.run([INTERPRETER, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", shim / "skerry_shim"], check=True)
+        return Program((INTERPRETER, "-B", str(shim / "main.py")), app)
 
 
 ADAPTER = Python()

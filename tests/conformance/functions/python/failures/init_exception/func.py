@@ -1,0 +1,2 @@
+def new():
+    raise ValueError("conformance start")

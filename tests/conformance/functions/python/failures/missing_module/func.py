@@ -1,0 +1,5 @@
+import conformance_missing
+
+
+def new():
+    return conformance_missing

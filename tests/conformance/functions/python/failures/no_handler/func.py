@@ -1,0 +1,1 @@
+greeting = "a module without a handler"
