@@ -155,7 +155,7 @@ class Shim:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
-    def threads_stopped_at(self, deadline_s=WAIT_S):
+    def wait_at_rest(self, deadline_s=WAIT_S):
         """Not a wait for time: returns when every thread of the shim sleeps, that is, when it has done all it can do."""
         end = time.monotonic() + deadline_s
         tasks = Path(f"/proc/{self.process.pid}/task")
