@@ -1,0 +1,51 @@
+#!/bin/sh
+# Runs in the Java build image as fn: packages the project with Maven, takes what runs, compiles the shim, and records how it is started.
+set -eu
+here=$(dirname "$0")
+work=/tmp/work
+mkdir -p "$work" "$SKERRY_OUT/.skerry"
+cp -r "$SKERRY_SRC/." "$work"
+cd "$work"
+if [ ! -f pom.xml ]; then
+  echo "pom.xml is missing" >&2
+  exit 1
+fi
+java "$here/MakeTrust.java" /skerry/build/ca.pem /tmp/trust.p12 changeit
+export MAVEN_OPTS="-Djavax.net.ssl.trustStore=/tmp/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit -Xshare:auto -XX:TieredStopAtLevel=1"
+maven="mvn -B -q -Dmaven.repo.local=/tmp/m2 -Dmaven.wagon.http.connectionTimeout=8000 -Dmaven.wagon.http.readTimeout=60000 -Dmaven.wagon.http.retryHandler.count=1 -Daether.connector.connectTimeout=8000"
+if [ -n "${SKERRY_BUILD_COMMAND:-}" ]; then
+  sh -c "$SKERRY_BUILD_COMMAND"
+fi
+$maven -DskipTests package
+
+heap=$((${SKERRY_MEMORY_MB:-256} * 6 / 10))
+flags="\"-Xmx${heap}m\",\"-XX:+UseSerialGC\",\"-XX:TieredStopAtLevel=1\",\"-Xshare:auto\""
+record() { printf '{"entry":"%s","shape":"%s","argv":[%s],"env":[%s]}\n' "$1" "$2" "$3" "$4" >"$SKERRY_OUT/.skerry/revision.json"; }
+
+if [ -f target/quarkus-app/quarkus-run.jar ]; then
+  cp -r target/quarkus-app "$SKERRY_OUT/quarkus-app"
+  record quarkus-app/quarkus-run.jar server "\"java\",$flags,\"-jar\",\"/app/quarkus-app/quarkus-run.jar\"" '"QUARKUS_HTTP_PORT=8080","QUARKUS_HTTP_HOST=0.0.0.0"'
+  exit 0
+fi
+for jar in target/*.jar; do
+  case "$jar" in *-sources.jar | *-javadoc.jar | *original-*) continue ;; esac
+  [ -f "$jar" ] || continue
+  if unzip -p "$jar" META-INF/MANIFEST.MF 2>/dev/null | grep -q '^Main-Class:' || (cd /tmp && rm -rf META-INF && jar xf "$work/$jar" META-INF/MANIFEST.MF 2>/dev/null && grep -q '^Main-Class:' META-INF/MANIFEST.MF); then
+    cp "$jar" "$SKERRY_OUT/app.jar"
+    record app.jar server "\"java\",$flags,\"-jar\",\"/app/app.jar\"" ''
+    exit 0
+  fi
+done
+if [ ! -f target/classes/functions/Function.class ]; then
+  echo "none of target/quarkus-app/, a jar with Main-Class in target/, or a class functions.Function with void handle(HttpExchange) came out of the build" >&2
+  exit 1
+fi
+if grep -q '<dependency>' pom.xml; then
+  $maven dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/tmp/libraries
+fi
+mkdir -p "$SKERRY_OUT/classes" "$SKERRY_OUT/lib" "$SKERRY_OUT/shim"
+cp -r target/classes/. "$SKERRY_OUT/classes"
+[ ! -d /tmp/libraries ] || cp /tmp/libraries/*.jar "$SKERRY_OUT/lib"
+javac -XDstringConcat=inline -d "$SKERRY_OUT/shim" "$here"/skerry/*.java
+# The launcher moves the listening socket to standard input, where Java takes it over.
+record functions.Function handler "\"sh\",\"-c\",\"exec \\\"\$@\\\" <&3 3<&-\",\"sh\",\"java\",$flags,\"--add-opens=java.base/java.io=ALL-UNNAMED\",\"-cp\",\"/app/classes:/app/shim:/app/lib/*\",\"skerry.Shim\"" ''

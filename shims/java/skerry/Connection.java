@@ -1,0 +1,107 @@
+package skerry;
+
+import com.sun.net.httpserver.HttpExchange;
+import java.io.BufferedInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.lang.invoke.MethodHandle;
+import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.util.function.Consumer;
+
+/** One connection of the platform: reads a request, calls the handler, again, until either side closes. The framing was checked before. */
+final class Connection implements Runnable {
+    private static final int MAX_HEAD = 256 * 1024;
+    private static final int DRAIN = 64 * 1024;
+
+    private final SocketChannel channel;
+    private final MethodHandle handle;
+    private final Consumer<Connection> ended;
+    private volatile boolean busy;
+    private volatile boolean stopping;
+
+    Connection(SocketChannel channel, MethodHandle handle, Consumer<Connection> ended) {
+        this.channel = channel;
+        this.handle = handle;
+        this.ended = ended;
+    }
+
+    void closeWhenIdle() {
+        stopping = true;
+        if (!busy) {
+            close();
+        }
+    }
+
+    private void close() {
+        try {
+            channel.close();
+        } catch (IOException ignored) {
+            // Nobody is left to tell.
+        }
+    }
+
+    @Override
+    public void run() {
+        try {
+            InputStream in = new BufferedInputStream(Channels.newInputStream(channel), 16 * 1024);
+            OutputStream out = Channels.newOutputStream(channel);
+            while (!stopping) {
+                String head = readHead(in);
+                if (head == null) {
+                    return;
+                }
+                busy = true;
+                boolean again = serve(new Exchange(head, in, out));
+                busy = false;
+                if (!again) {
+                    return;
+                }
+            }
+        } catch (IOException closed) {
+            // The platform went away.
+        } finally {
+            close();
+            ended.accept(this);
+        }
+    }
+
+    private boolean serve(Exchange exchange) throws IOException {
+        try {
+            handle.invokeExact((HttpExchange) exchange);
+            exchange.finish();
+        } catch (Throwable error) {
+            error.printStackTrace();
+            if (exchange.getResponseCode() != -1) {
+                return false; // an answer cut short
+            }
+            exchange.answerError();
+        }
+        return exchange.reusable() && exchange.drain(DRAIN);
+    }
+
+    /** The bytes up to and without the empty line; null at the end of the connection. */
+    private static String readHead(InputStream in) throws IOException {
+        ByteBuffer bytes = ByteBuffer.allocate(8192);
+        int matched = 0;
+        while (matched < 4) {
+            int c = in.read();
+            if (c < 0) {
+                return null;
+            }
+            if (!bytes.hasRemaining()) {
+                if (bytes.capacity() >= MAX_HEAD) {
+                    throw new IOException("head over its bound");
+                }
+                bytes = ByteBuffer.allocate(bytes.capacity() * 2).put(bytes.flip());
+            }
+            bytes.put((byte) c);
+            boolean expected = c == (matched % 2 == 0 ? '\r' : '\n');
+            matched = expected ? matched + 1 : c == '\r' ? 1 : 0;
+        }
+        return new String(bytes.array(), 0, bytes.position() - 4, StandardCharsets.ISO_8859_1);
+    }
+}

@@ -1,0 +1,116 @@
+package skerry;
+
+import com.sun.net.httpserver.HttpExchange;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
+import java.lang.reflect.InvocationTargetException;
+import java.nio.channels.ClosedChannelException;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * Serves the class {@code functions.Function} on the listening socket that the platform made; shims/README.md is the protocol.
+ *
+ * <p>The socket arrives as standard input (the launcher moved descriptor 3 there), because that is the one place where Java takes over a socket by a
+ * public call. The status pipe is descriptor 4. One thread a connection: a function serves one request at a time.
+ */
+public final class Shim {
+    private static final int STATUS_DESCRIPTOR = 4;
+    private static final int MAX_MESSAGE = 2048;
+    private static final long STOP_MS = 10_000;
+
+    private static FileOutputStream status;
+    private static final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+
+    private Shim() {}
+
+    public static void main(String[] arguments) throws Exception {
+        FileDescriptor descriptor = new FileDescriptor();
+        var field = FileDescriptor.class.getDeclaredField("fd");
+        field.setAccessible(true);
+        field.setInt(descriptor, STATUS_DESCRIPTOR);
+        status = new FileOutputStream(descriptor);
+        say("{\"phase\":\"runtime\"}");
+        ServerSocketChannel listener = (ServerSocketChannel) System.inheritedChannel();
+        System.setIn(InputStream.nullInputStream());
+        Object function;
+        MethodHandle handle;
+        try {
+            Class<?> type = Class.forName("functions.Function");
+            say("{\"phase\":\"code\"}");
+            function = type.getDeclaredConstructor().newInstance();
+            handle = MethodHandles.publicLookup().findVirtual(type, "handle", MethodType.methodType(void.class, HttpExchange.class)).bindTo(function);
+        } catch (InvocationTargetException wrapped) {
+            fail(wrapped.getCause());
+            return;
+        } catch (Throwable error) {
+            fail(error);
+            return;
+        }
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(listener, function)));
+        say("{\"phase\":\"ready\"}");
+        status.close();
+        serve(listener, handle);
+    }
+
+    private static void say(String line) throws IOException {
+        status.write((line + "\n").getBytes(StandardCharsets.UTF_8));
+    }
+
+    private static void fail(Throwable error) throws IOException {
+        error.printStackTrace();
+        String text = error.toString().split("\n")[0];
+        say("{\"error\":\"start_failed\",\"message\":" + Json.quote(text.substring(0, Math.min(text.length(), MAX_MESSAGE))) + "}");
+        Runtime.getRuntime().halt(1);
+    }
+
+    private static void serve(ServerSocketChannel listener, MethodHandle handle) throws IOException {
+        while (true) {
+            SocketChannel channel;
+            try {
+                channel = listener.accept();
+            } catch (ClosedChannelException stopped) {
+                return;
+            }
+            Connection connection = new Connection(channel, handle, connections::remove);
+            connections.add(connection);
+            new Thread(connection, "request").start();
+        }
+    }
+
+    /** SIGTERM: no new connection, idle ones closed, requests in progress waited for, then the author's stop() or close(). */
+    private static void stop(ServerSocketChannel listener, Object function) {
+        try {
+            listener.close();
+        } catch (IOException ignored) {
+            // It is gone either way.
+        }
+        long end = System.currentTimeMillis() + STOP_MS;
+        connections.forEach(Connection::closeWhenIdle);
+        while (!connections.isEmpty() && System.currentTimeMillis() < end) {
+            try {
+                Thread.sleep(5);
+            } catch (InterruptedException interrupted) {
+                return;
+            }
+        }
+        for (String name : new String[] {"stop", "close"}) {
+            try {
+                function.getClass().getMethod(name).invoke(function);
+                return;
+            } catch (NoSuchMethodException none) {
+                // The hook is optional.
+            } catch (ReflectiveOperationException error) {
+                error.printStackTrace();
+            }
+        }
+    }
+}
