@@ -129,3 +129,30 @@ def test_a_configuration_with_a_mistake_is_named_by_line(skerry):
 def test_status_names_every_process(skerry):
     names = {p["name"] for p in json.loads(skerry.cli("status", "--json").stdout)["processes"]}
     assert names == {"keeper", "reaper", "filler", "starter", "control", "edge"}
+
+
+@pytest.mark.parametrize("name", ["control", "starter", "filler", "edge", "keeper", "reaper"])
+def test_a_kill_in_the_middle_of_a_ship_loses_nothing(skerry, name):
+    """The ship may fail, with words; what was in traffic stays, and shipping again works."""
+    example = ROOT / "examples" / "hello-node"
+    manifest = (example / "func.toml").read_text().replace("hello-node", "midship")
+    assert skerry.ship(example, **{"func.toml": manifest}).returncode == 0
+    url = skerry.get("midship")["url"]
+    # A build that waits until it is told: the kill is certainly in its middle.
+    slow = manifest + '[build]\ncommand = "echo building; sleep 2"\n'
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        shipping = pool.submit(skerry.ship, example, **{"func.toml": slow})
+        builds = skerry.state / "control" / "builds"
+        newest = lambda: max(builds.glob("*.log"), key=lambda p: p.stat().st_mtime_ns)
+        skerry.wait(lambda: "building" in newest().read_text(), "the build did not begin")
+        old = skerry.processes()[name]
+        os.kill(old, signal.SIGKILL)
+        result = shipping.result()
+    wait_for_new_pid(skerry, name, old)
+    skerry.wait(skerry.healthy, f"not healthy after {name} was killed")
+    if result.returncode != 0:
+        assert "error" in result.stdout + result.stderr
+    assert skerry.call(url).text.startswith("hello from Node.js")
+    assert skerry.ship(example, **{"func.toml": manifest}).returncode == 0
+    states = {r["state"] for r in json.loads(skerry.cli("revisions", "midship", "--json").stdout)["revisions"]}
+    assert "building" not in states
