@@ -47,13 +47,31 @@ Outcome<manifest::Source> ShipFlow::source_of(const Project& project, ShipCode c
   return manifest::Source(manifest::UploadSource{upload.digest});
 }
 
+namespace {
+
+// The gateway says why; here it is said of what, and where the rest of the log is.
+Failure explain(Failure failure, const std::string& name) {
+  if (failure.code == "build_failed")
+    failure.message = fmt::format("`{}` was not built: {}", name, failure.message);
+  if (failure.code == "start_failed")
+    failure.message = fmt::format("`{}` did not start: {}", name, failure.message);
+  const std::string build = text_at(failure.details, "build_id");
+  if (!build.empty() && failure.hint.empty())
+    failure.hint = fmt::format("the whole log: skerry logs {} --build {}", name, build);
+  return failure;
+}
+
+}  // namespace
+
 Outcome<json::object> ShipFlow::ship(const Project& project, ShipCode code, ShipLink link) {
   TRY_ASSIGN(Gateway* const gateway, session_.gateway());
   TRY_ASSIGN(const manifest::Source source, source_of(project, code));
   TRY(gateway->stream(
       "POST", "/v1/functions/ship", {}, manifest::ship_request(project.manifest(), source), kShipSilence,
       [this](json::object&& event) { return progress_.event(std::move(event)); }, cancel_));
-  TRY_ASSIGN(json::object done, progress_.result());
+  auto result = progress_.result();
+  if (!result) return std::unexpected(explain(std::move(result.error()), project.manifest().func_name));
+  json::object done = std::move(*result);
   if (link == ShipLink::kLeave) return done;
   const json::object& function = object_at(done, "function");
   // The ship is done: a link that cannot be written (a read-only checkout) is worth a word, not a failure.

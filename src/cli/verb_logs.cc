@@ -24,6 +24,7 @@ class LogsVerb final : public Verb {
     command.option("--request-id", request_id_,
                    "only the lines of one request (the X-Request-Id of its answer)", "ID");
     command.option("--limit", limit_, "at most this many lines", "N");
+    command.option("--build", build_, "instead, the whole log of one build (a failed ship names it)", "ID");
     command.examples(
         "skerry logs orders --since 10m\nskerry logs orders -f\nskerry logs orders --request-id 01JDE0M5W8");
   }
@@ -31,6 +32,7 @@ class LogsVerb final : public Verb {
   Outcome<Exit> run(Session& session) override {
     TRY_ASSIGN(name_, session.function_name(name_));
     TRY_ASSIGN(Gateway* const gateway, session.gateway());
+    if (!build_.empty()) return build_log(session, *gateway);
     TRY_ASSIGN(const std::string since, parse_moment(since_, "--since", session.clock().wall_ms()));
     TRY_ASSIGN(const std::string until, parse_moment(until_, "--until", session.clock().wall_ms()));
     if (!limit_.empty() && limit_.find_first_not_of("0123456789") != std::string::npos)
@@ -70,7 +72,19 @@ class LogsVerb final : public Verb {
   }
 
  private:
+  Outcome<Exit> build_log(Session& session, Gateway& gateway) const {
+    auto text = gateway.get_text(function_path(name_, fmt::format("/builds/{}/log", percent_encode(build_))));
+    if (!text) return std::unexpected(session.with_suggestion(std::move(text.error()), name_));
+    const Terminal& t = session.terminal();
+    if (session.json())
+      t.print_json(json::object{{"build", build_}, {"log", *text}});
+    else
+      t.print(visible_lines(*text));
+    return Exit::kOk;
+  }
+
   std::string name_;
+  std::string build_;
   bool follow_ = false;
   std::string since_;
   std::string until_;

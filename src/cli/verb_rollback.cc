@@ -23,8 +23,10 @@ class RollbackVerb final : public Verb {
         gateway->send("POST", function_path(name_, "/rollback"), json::object{{"revision", revision_}});
     if (!answer) {
       Failure failure = session.with_suggestion(std::move(answer.error()), name_);
-      if (failure.exit == Exit::kNotFound && failure.hint.empty())
+      if (failure.exit == Exit::kNotFound && failure.hint.empty() &&
+          failure.message.find("skerry revisions") == std::string::npos) {
         failure.hint = fmt::format("`skerry revisions {}` lists the revisions", name_);
+      }
       return std::unexpected(std::move(failure));
     }
     const Terminal& t = session.terminal();

@@ -172,6 +172,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, {"revisions": g.revisions[name]})
         if parts[1] == "rollback":
             return self.rollback(name, json.loads(body)["revision"])
+        if parts[1] == "builds" and parts[2:] == ["b1", "log"]:
+            return self.answer(200, b"line 1\nline \x1b[2J2\n", "text/plain")
         if parts[1] == "logs":
             lines = g.logs
             if query.get("cursor"):

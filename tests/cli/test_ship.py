@@ -173,7 +173,7 @@ def test_a_failed_build_shows_stage_and_log(cli, gateway, project):
                                      "details": {"stage": "deps", "log_tail": "ERROR: flsk\nnothing found", "build_id": "b1"}}},
     ]
     done = cli.run("ship", str(project), code=6)
-    assert "  | ERROR: flsk\n  | nothing found" in done.stderr and "no such package: flsk" in done.stderr and "req-9" in done.stderr
+    assert "  | ERROR: flsk\n  | nothing found" in done.stderr and "`orders` was not built: dependencies of `orders`: no such package: flsk" in done.stderr and "skerry logs orders --build b1" in done.stderr and "req-9" in done.stderr
     assert not (project / ".skerry/link.json").exists()
     error = cli.error("ship", str(project), code=6)
     assert error["code"] == "build_failed" and error["details"]["stage"] == "deps" and error["exit_code"] == 6

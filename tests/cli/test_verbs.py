@@ -101,6 +101,13 @@ def test_logs(cli, gateway):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", query["since"]) and query["until"] == "2026-11-23T18:40:00.000Z" and query["limit"] == "5"
 
 
+def test_the_log_of_a_build(cli, gateway):
+    gateway.add_function("orders")
+    assert cli.run("logs", "orders", "--build", "b1").stdout == "line 1\nline \\x1b[2J2\n"
+    assert cli.json("logs", "orders", "--build", "b1")["log"] == "line 1\nline \x1b[2J2\n"
+    cli.run("logs", "orders", "--build", "b2", code=3)
+
+
 @pytest.mark.parametrize("args", [["--since", "yesterday"], ["--limit", "many"]])
 def test_logs_refuses_bad_values(cli, gateway, args):
     assert args[1] in cli.run("logs", "orders", *args, code=2).stderr

@@ -3,12 +3,14 @@ package function
 
 import (
 	"encoding/json"
+	"log"
 	"net/http"
 	"os"
 )
 
 // Handle serves one request. A panic is a 500 and a log entry; the process lives.
 func Handle(w http.ResponseWriter, r *http.Request) {
+	log.Println("handling", r.Method, r.URL.Path)
 	greeting := os.Getenv("GREETING")
 	if greeting == "" {
 		greeting = "Hello"

@@ -9,6 +9,7 @@ class Function:
         self.greeting = cfg.get("GREETING", "Hello")
 
     async def handle(self, scope, receive, send):
+        print("handling", scope["method"], scope["path"])
         query = dict(part.split("=", 1) for part in scope["query_string"].decode().split("&") if "=" in part)
         answer = {
             "message": f"{self.greeting}, {query.get('name', 'world')}!",

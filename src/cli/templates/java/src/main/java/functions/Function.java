@@ -9,6 +9,7 @@ public class Function {
   private final String greeting = System.getenv().getOrDefault("GREETING", "Hello");
 
   public void handle(HttpExchange exchange) throws IOException {
+    System.out.println("handling " + exchange.getRequestMethod() + " " + exchange.getRequestURI().getPath());
     exchange.getRequestBody().readAllBytes();
     String answer = String.format("{\"message\":\"%s, world!\",\"path\":\"%s\"}%n", escape(greeting), escape(exchange.getRequestURI().getPath()));
     byte[] body = answer.getBytes(StandardCharsets.UTF_8);
