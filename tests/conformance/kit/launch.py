@@ -12,6 +12,8 @@ import sys
 def main():
     listener, status, directory, argv = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (listener, status)]
+    os.close(listener)
+    os.close(status)
     os.closerange(3, 10)
     os.dup2(high[0], 3, inheritable=True)
     os.dup2(high[1], 4, inheritable=True)
