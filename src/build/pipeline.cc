@@ -1,329 +1,343 @@
 #include "build/pipeline.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
 
 #include "build/languages.h"
+#include "build/offload.h"
+#include "build/revision_file.h"
 #include "contract/function_config.h"
-#include "crypto/hash.h"
-#include "crypto/encoding.h"
-#include "json/json.h"
-#include "loop/scope.h"
-#include "os/file.h"
 
 namespace skerry {
 namespace {
 
-constexpr const char* kRevisionFile = ".skerry/revision.json";
-constexpr const char* kCaPath = "/skerry/build/ca.pem";
-constexpr const char* kPythonPackages = "/usr/local/lib/python{}/dist-packages";
-constexpr const char* kPythonDeps = "/skerry/shim/python/build/deps.py";
-constexpr size_t kMaxCurrentBytes = 64 * 1024;
+// Raise it when what a stage leaves behind changes its meaning; then nothing remembered is found.
+constexpr std::string_view kCacheFormat = "1";
+constexpr ArchiveBounds kUploadBounds{limits::kUnpackedBytes, limits::kUploadFiles};
+constexpr ArchiveBounds kResultBounds{limits::kRevisionBytes, limits::kRevisionFiles};
 
 int64_t ms_since(Loop& loop, TimePoint begin) { return std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - begin).count(); }
 
-std::unexpected<Error> project_failed(std::string_view stage, std::string_view message) {
-  return fail(ErrorCode::kFunctionFailed, "{}: {}", stage, message);
+// What the archive's author did, not the platform.
+bool is_projects_fault(ErrorCode code) {
+  return code == ErrorCode::kInvalidArgument || code == ErrorCode::kForbidden || code == ErrorCode::kTooLarge || code == ErrorCode::kCorrupt;
+}
+std::unexpected<Error> blame(std::string_view stage, Error&& error) {
+  if (is_projects_fault(error.code())) return project_failed(stage, error.message());
+  return pass(std::move(error), stage);
+}
+
+std::string python_packages(const std::string& version) { return fmt::format("/usr/local/lib/python{}/dist-packages", version); }
+
+// Where what `deps` installed is mounted. Of Python and Node.js it is part of the revision, of Go and Java only the build needs it.
+std::string dependency_folder(const LanguageRecipe& recipe) {
+  if (recipe.language == "python") return python_packages(recipe.version);
+  if (recipe.language == "node") return "/app";
+  return "/skerry/deps/" + recipe.language;
+}
+bool runs_with_dependencies(const std::string& language) { return language == "python" || language == "node"; }
+// Which packages Go compiles ahead, and what Maven's plugins ask for, only the code tells.
+bool deps_sees_source(const std::string& language, const DependencyPlan& plan) { return plan.with_source || language == "go" || language == "java"; }
+bool builds_in_place(const std::string& language) { return language == "python" || language == "node"; }
+
+// A container has a bounded number of layers, and each source is one.
+PipelineSettings bounded(PipelineSettings settings, const Logger& logger) {
+  if (settings.sources.size() > Pipeline::kMaxSources) {
+    logger.warn("only the first dependency sources are used", {{"used", static_cast<int64_t>(Pipeline::kMaxSources)}});
+    settings.sources.resize(Pipeline::kMaxSources);
+  }
+  return settings;
 }
 
 }  // namespace
 
 struct Pipeline::Run {
   BuildRequest request;
-  BuildProgress& progress;
-  UniqueFd log;
-  uint64_t logged = 0;
-  ArchiveListing listing;
-  LanguageRecipe recipe;
+  BuildLog log;
+  ArchiveListing listing{};
+  LanguageRecipe recipe{};
+  DependencyPlan plan{};
+  Digest image{}, toolchain{}, shim{}, machine{};
+  std::string dependency_key{};
+  std::optional<Digest> dependencies{};
+  uint64_t upload_bytes = 0;
+  Digest app{};
+  std::optional<RevisionFile> made{};
+
+  [[nodiscard]] bool own_server() const { return !request.entrypoint.empty(); }
 };
 
 Pipeline::Pipeline(Loop& loop, const Logger& logger, BlobStore& blobs, JobRunner& jobs, LayerStore& layers, PipelineSettings settings)
-    : loop_(loop), logger_(logger), blobs_(blobs), jobs_(jobs), layers_(layers), settings_(std::move(settings)) {}
+    : loop_(loop),
+      logger_(logger),
+      blobs_(blobs),
+      jobs_(jobs),
+      layers_(layers),
+      settings_(bounded(std::move(settings), logger)),
+      index_(settings_.cache_dir),
+      platform_(loop, blobs, layers, index_, {settings_.images_dir, settings_.shims_dir, settings_.ca_bundle, settings_.client_files, settings_.sources}),
+      gate_(loop, kMaxBuilds, kMaxWaiting) {}
 
 Task<Result<BuildResult>> Pipeline::build(BuildRequest request, BuildProgress& progress) {
-  Run run{std::move(request), progress, {}, 0, {}, {}};
-  CO_TRY_ASSIGN(run.log, open_at(AT_FDCWD, fmt::format("{}/{}.log", settings_.builds_dir, run.request.build_id), O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  CO_TRY_ASSIGN(const BuildGate::Place place, co_await gate_.enter());
+  CO_TRY_ASSIGN(BuildLog log, BuildLog::create(settings_.builds_dir, request.build_id, progress));
+  Run run{.request = std::move(request), .log = std::move(log)};
+  CO_TRY(co_await unpack(run));
   CO_TRY(co_await detect(run));
-  Result<BuildResult> result = fail(ErrorCode::kInternal, "no such language");
-  if (run.recipe.language == "python") result = co_await build_python(run);
-  else result = co_await build_in_container(run, run.recipe);
-  if (!result) co_return result;
-  result->language = run.recipe.language;
-  result->version = run.recipe.version;
-  if (!run.request.entrypoint.empty()) {
-    result->argv = run.request.entrypoint;
-    result->transport = Transport::kTcp;
-  }
-  if (run.request.health_path) result->health_path = *run.request.health_path;
-  co_return result;
+  CO_TRY(co_await find_layers(run));
+  CO_TRY(co_await install_dependencies(run));
+  CO_TRY(co_await build_project(run));
+  co_return co_await assemble(run);
+}
+
+// ---- unpack, detect
+
+Task<Result<void>> Pipeline::unpack(Run& run) {
+  const TimePoint begin = loop_.now();
+  run.log.stage("unpack", StageState::kBegin, 0);
+  CO_TRY_ASSIGN(const UniqueFd upload, blobs_.open_blob(run.request.upload));
+  auto unpacked = co_await layers_.unpack(run.request.upload, upload.get(), "/app", kUploadBounds.bytes, kUploadBounds.files);
+  if (!unpacked) co_return blame("unpack", std::move(unpacked).error());
+  run.upload_bytes = unpacked->bytes;
+  run.log.stage("unpack", StageState::kDone, ms_since(loop_, begin));
+  co_return Result<void>{};
 }
 
 Task<Result<void>> Pipeline::detect(Run& run) {
   const TimePoint begin = loop_.now();
-  run.progress.stage("detect", StageState::kBegin, 0);
-  CO_TRY_ASSIGN(const UniqueFd upload, blobs_.open_blob(run.request.upload));
-  CO_TRY_ASSIGN(run.listing, list_archive(upload.get(), {"requirements.txt", "pyproject.toml", "package.json", "package-lock.json", "go.mod", "go.sum", "pom.xml"}));
+  run.log.stage("detect", StageState::kBegin, 0);
+  CO_TRY_ASSIGN(UniqueFd upload, blobs_.open_blob(run.request.upload));
+  auto listing = co_await off_loop<ArchiveListing>(loop_, [upload = std::move(upload)] { return list_archive(upload.get(), is_manifest, kUploadBounds); });
+  if (!listing) co_return blame("detect", std::move(listing).error());
+  run.listing = std::move(*listing);
+  if (run.listing.files.empty()) co_return project_failed("detect", "the upload has no file");
   std::string language = run.request.language;
   if (language.empty()) {
     CO_TRY_ASSIGN(language, detect_language(run.listing));
   }
   CO_TRY_ASSIGN(run.recipe, find_recipe(language, run.request.version));
-  run.progress.stage("detect", StageState::kDone, ms_since(loop_, begin));
-  co_return Result<void>{};
-}
-
-// ---- layers
-
-Result<std::string> Pipeline::cached(const std::string& key) const {
-  return read_file(settings_.cache_dir + "/" + key, 256);
-}
-
-void Pipeline::remember(const std::string& key, const Digest& layer) const {
-  auto folder = open_at(AT_FDCWD, settings_.cache_dir, O_RDONLY | O_DIRECTORY);
-  // A cache that cannot be written costs time, nothing else.
-  if (!folder || !write_file_atomic(folder->get(), key, layer.str(), 0600)) logger_.warn("the build cache cannot be written");
-}
-
-Task<Result<Digest>> Pipeline::image_layer(std::string name) {
-  if (const auto known = known_layers_.find("image:" + name); known != known_layers_.end()) co_return known->second;
-  const std::string folder = settings_.images_dir + "/" + name;
-  auto current = read_file(folder + "/current", kMaxCurrentBytes);
-  if (!current) co_return fail(ErrorCode::kUnavailable, "the base image `{}` is not there yet; `images/build --only {}` makes it (`make up` makes all)", name, name);
-  CO_TRY_ASSIGN(const json::value description, json::parse(*current), folder);
-  const json::object* object = description.if_object();
-  const json::value* recipe = object != nullptr ? object->if_contains("recipe") : nullptr;
-  const json::value* sum = object != nullptr ? object->if_contains("sha256") : nullptr;
-  if (recipe == nullptr || sum == nullptr || !recipe->is_string() || !sum->is_string()) co_return fail(ErrorCode::kCorrupt, "{}/current is not an image's description", folder);
-  std::string text(sum->get_string());
-  if (!text.starts_with("sha256:")) text = "sha256:" + text;
-  CO_TRY_ASSIGN(const Digest digest, Digest::parse(text), folder);
-  std::string recipe_hex(recipe->get_string());
-  if (recipe_hex.starts_with("sha256:")) recipe_hex = recipe_hex.substr(7);
-  CO_TRY_ASSIGN(const UniqueFd tar, open_at(AT_FDCWD, fmt::format("{}/{}.tar", folder, recipe_hex), O_RDONLY));
-  CO_TRY(co_await layers_.unpack(digest, tar.get(), "/", 4ULL << 30, 500'000), "base image " + name);
-  known_layers_["image:" + name] = digest;
-  co_return digest;
-}
-
-Task<Result<Digest>> Pipeline::text_layer(std::string tar, std::string subfolder) {
-  CO_TRY_ASSIGN(BlobStore::Writer writer, blobs_.create(64ULL << 20));
-  CO_TRY(writer.write(tar));
-  CO_TRY_ASSIGN(const Digest digest, writer.commit());
-  CO_TRY_ASSIGN(const UniqueFd blob, blobs_.open_blob(digest));
-  CO_TRY(co_await layers_.unpack(digest, blob.get(), std::move(subfolder), 256ULL << 20, 10'000));
-  co_return digest;
-}
-
-Task<Result<Digest>> Pipeline::shim_layer(std::string language) {
-  if (const auto known = known_layers_.find("shim:" + language); known != known_layers_.end()) co_return known->second;
-  TarText tar;
-  CO_TRY(tar.add_folder(settings_.shims_dir + "/" + language, {"tests", "__pycache__", "node_modules", "README.md"}), "the shim of " + language);
-  CO_TRY_ASSIGN(const Digest digest, co_await text_layer(tar.finish(), "/skerry/shim/" + language));
-  known_layers_["shim:" + language] = digest;
-  co_return digest;
-}
-
-Task<Result<Digest>> Pipeline::ca_layer() {
-  auto bundle = read_file(settings_.ca_bundle, 8U << 20);
-  TarText tar;
-  CO_TRY(tar.add("ca.pem", bundle ? *bundle : ""));
-  co_return co_await text_layer(tar.finish(), "/skerry/build");
-}
-
-// ---- one step in a container
-
-namespace {
-
-// Reads a job's standard error line by line: into the kept log, and to whoever watches.
-Task<void> copy_log(Loop& loop, UniqueFd pipe, std::string stage, BuildProgress& progress, int log, uint64_t& logged, uint64_t limit, Event& ended) {
-  FdWatch watch(loop, pipe.get());
-  std::string partial;
-  char buffer[16384];
-  for (;;) {
-    const ssize_t n = ::read(pipe.get(), buffer, sizeof buffer);
-    if (n < 0 && errno == EAGAIN) {
-      (void)co_await watch.readable().wait();
-      continue;
-    }
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    if (logged < limit) (void)write_all(log, {buffer, static_cast<size_t>(n)});
-    logged += static_cast<uint64_t>(n);
-    partial.append(buffer, static_cast<size_t>(n));
-    for (size_t end = partial.find('\n'); end != std::string::npos; end = partial.find('\n')) {
-      progress.log(stage, std::string_view(partial).substr(0, end));
-      partial.erase(0, end + 1);
-    }
-    if (partial.size() > 16384) partial.clear();  // no line that anyone reads
-  }
-  if (!partial.empty()) progress.log(stage, partial);
-  ended.set();
-}
-
-}  // namespace
-
-Task<Result<void>> Pipeline::run_job(Run& run, Step step, int out) {
-  CO_TRY_ASSIGN(const Digest toolchain, co_await image_layer(step.toolchain));
-  CO_TRY_ASSIGN(const Digest ca, co_await ca_layer());
-  Job job;
-  job.label = "build";
-  job.layers = {toolchain, ca};
-  job.layers.insert(job.layers.end(), step.layers.begin(), step.layers.end());
-  job.argv = step.argv;
-  job.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/home/fn", "USER=fn", "TMPDIR=/tmp", "LANG=C.UTF-8", "TZ=UTC", "CI=1",
-             std::string("SSL_CERT_FILE=") + kCaPath, std::string("PIP_CERT=") + kCaPath, std::string("REQUESTS_CA_BUNDLE=") + kCaPath,
-             std::string("NODE_EXTRA_CA_CERTS=") + kCaPath, std::string("NPM_CONFIG_CAFILE=") + kCaPath, std::string("CURL_CA_BUNDLE=") + kCaPath};
-  job.env.insert(job.env.end(), settings_.environment.begin(), settings_.environment.end());
-  job.env.insert(job.env.end(), step.env.begin(), step.env.end());
-  job.cwd = "/tmp";
-  job.limits.memory_bytes = settings_.job_memory_bytes;
-  job.limits.scratch_bytes = settings_.job_scratch_bytes;
-  job.limits.cpu_millis = 2000;
-  CO_TRY_ASSIGN(const UniqueFd input, make_sealed_memfd("input", step.input));
-  CO_TRY_ASSIGN(Pipe log, make_pipe());
-  CO_TRY(set_nonblocking(log.read.get()));
-  job.in = input.get();
-  job.out = out;
-  job.err = log.write.get();
-  Event log_ended(loop_);
-  Scope copying(loop_);
-  copying.spawn(copy_log(loop_, std::move(log.read), step.stage, run.progress, run.log.get(), run.logged, kMaxLogBytes, log_ended));
-  const TimePoint deadline = loop_.now() + settings_.job_time;
-  auto ended = co_await jobs_.run(std::move(job), deadline);
-  log.write.reset();
-  (void)co_await log_ended.wait(loop_.now() + std::chrono::seconds(5));
-  if (!ended && ended.error().code() == ErrorCode::kTimeout)
-    co_return project_failed(step.stage, fmt::format("did not end within {} s and was stopped", std::chrono::duration_cast<std::chrono::seconds>(settings_.job_time).count()));
-  if (!ended) co_return pass(std::move(ended).error(), step.stage);
-  if (ended->out_of_memory) co_return project_failed(step.stage, fmt::format("needed more than {} MB of memory", settings_.job_memory_bytes >> 20));
-  if (ended->exit_code != 0) co_return project_failed(step.stage, fmt::format("ended with status {}; its last lines are above", ended->exit_code >= 0 ? ended->exit_code : ended->signal));
-  co_return Result<void>{};
-}
-
-Task<Result<Digest>> Pipeline::run_step(Run& run, Step step) {
-  const TimePoint begin = loop_.now();
-  const std::string key = step.cache_key, subfolder = step.subfolder, stage = step.stage;
-  run.progress.stage(stage, StageState::kBegin, 0);
-  if (!key.empty()) {
-    if (auto found = cached(key); found) {
-      auto digest = Digest::parse(*found);
-      auto there = digest ? co_await layers_.has(*digest) : Result<bool>(false);
-      if (there && *there) {
-        run.progress.stage(stage, StageState::kCached, ms_since(loop_, begin));
-        co_return *digest;
-      }
-    }
-  }
-  CO_TRY_ASSIGN(BlobStore::Writer result, blobs_.create(limits::kRevisionBytes));
-  CO_TRY(co_await run_job(run, std::move(step), result.fd()));
-  auto digest = result.commit();
-  if (!digest && digest.error().code() == ErrorCode::kTooLarge) co_return project_failed(stage, fmt::format("the result is larger than {} GB", limits::kRevisionBytes >> 30));
-  if (!digest) co_return pass(std::move(digest).error(), stage);
-  CO_TRY_ASSIGN(const UniqueFd blob, blobs_.open_blob(*digest));
-  auto unpacked = co_await layers_.unpack(*digest, blob.get(), subfolder, limits::kRevisionBytes, limits::kRevisionFiles);
-  if (!unpacked) co_return pass(std::move(unpacked).error(), stage);
-  if (!key.empty()) remember(key, *digest);
-  run.progress.stage(stage, StageState::kDone, ms_since(loop_, begin));
-  co_return *digest;
-}
-
-// ---- languages
-
-Task<Result<BuildResult>> Pipeline::build_python(Run& run) {
-  const std::string entry = python_entry(run.listing);
-  if (entry.empty() && run.request.entrypoint.empty())
+  CO_TRY_ASSIGN(run.plan, plan_dependencies(language, run.listing));
+  if (language == "python" && !run.own_server() && run.request.build_command.empty() && python_entry(run.listing).empty())
     co_return project_failed("detect", "no entry: one of function/func.py, func.py, main.py, app.py must be there, or [runtime] entrypoint set");
-  BuildResult result;
-  CO_TRY_ASSIGN(const Digest image, co_await image_layer(run.recipe.run_image));
-  CO_TRY_ASSIGN(const Digest shim, co_await shim_layer("python"));
-  result.layers = {image, shim};
-  const bool has_manifest = run.listing.contents.contains("requirements.txt") || run.listing.contents.contains("pyproject.toml");
-  if (has_manifest) {
-    TarText manifests;
-    std::string identity = run.recipe.build_image;
-    CO_TRY_ASSIGN(const Digest toolchain, co_await image_layer(run.recipe.build_image));
-    identity += toolchain.str() + shim.str();
-    for (const auto& [path, text] : run.listing.contents) {
-      if (path != "requirements.txt" && path != "pyproject.toml") continue;
-      CO_TRY(manifests.add(path, text));
-      identity += fmt::format("\n{} {}\n", path, text.size()) + text;
-    }
-    Step deps;
-    deps.stage = "deps";
-    deps.toolchain = run.recipe.build_image;
-    deps.layers = {shim};
-    deps.argv = {"python3", "-I", kPythonDeps};
-    deps.input = manifests.finish();
-    deps.cache_key = "python-" + hex(sha256(identity));
-    deps.subfolder = fmt::format(fmt::runtime(kPythonPackages), run.recipe.version);
-    CO_TRY_ASSIGN(const Digest packages, co_await run_step(run, std::move(deps)));
-    result.layers.push_back(packages);
-  }
-  const TimePoint begin = loop_.now();
-  run.progress.stage("layer", StageState::kBegin, 0);
-  CO_TRY_ASSIGN(const UniqueFd upload, blobs_.open_blob(run.request.upload));
-  auto unpacked = co_await layers_.unpack(run.request.upload, upload.get(), "/app", limits::kUnpackedBytes, limits::kUploadFiles);
-  if (!unpacked && (unpacked.error().code() == ErrorCode::kInvalidArgument || unpacked.error().code() == ErrorCode::kForbidden))
-    co_return project_failed("unpack", unpacked.error().message());
-  if (!unpacked) co_return pass(std::move(unpacked).error(), "unpack");
-  run.progress.stage("layer", StageState::kDone, ms_since(loop_, begin));
-  result.layers.push_back(run.request.upload);
-  result.size_bytes = unpacked->bytes;
-  result.argv = {"python3", "-B", "/skerry/shim/python/main.py"};
-  result.env = {"PYTHONUNBUFFERED=1", "SKERRY_SHIM=1", "SKERRY_ENTRY=" + entry};
-  co_return result;
+  run.log.stage("detect", StageState::kDone, ms_since(loop_, begin));
+  co_return Result<void>{};
 }
 
-// Node.js, Go and Java: the language's own script does the work in its build image and leaves what runs, and how, in /out.
-Task<Result<BuildResult>> Pipeline::build_in_container(Run& run, const LanguageRecipe& recipe) {
-  BuildResult result;
+Task<Result<void>> Pipeline::find_layers(Run& run) {
+  CO_TRY_ASSIGN(run.image, co_await platform_.image(run.recipe.run_image));
+  CO_TRY_ASSIGN(run.shim, co_await platform_.shim(run.recipe.language));
+  // A project that needs no tool is not kept waiting for a toolchain.
+  if (run.recipe.language == "python" && !run.plan.wanted && run.request.build_command.empty()) co_return Result<void>{};
+  CO_TRY_ASSIGN(run.toolchain, co_await platform_.image(run.recipe.build_image));
+  CO_TRY_ASSIGN(run.machine, co_await platform_.machine());
+  co_return Result<void>{};
+}
+
+// ---- jobs
+
+std::vector<std::string> Pipeline::job_environment() const {
+  const std::string ca = kCaPath;
+  std::vector<std::string> env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/home/fn", "USER=fn", "TMPDIR=/tmp", "LANG=C.UTF-8", "TZ=UTC", "CI=1"};
+  for (const char* name : {"SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE", "CURL_CA_BUNDLE"}) env.push_back(fmt::format("{}={}", name, ca));
+  // The machine's own settings win, name by name: a container's environment has each name once.
+  for (const std::string& entry : settings_.environment) {
+    const std::string prefix = entry.substr(0, entry.find('=') + 1);
+    std::erase_if(env, [&](const std::string& have) { return have.starts_with(prefix); });
+    env.push_back(entry);
+  }
+  return env;
+}
+
+KeyMaker Pipeline::key(const Run& run, std::string prefix) const {
+  KeyMaker maker(std::move(prefix) + "-" + run.recipe.language);
+  maker.add(kCacheFormat).add(run.toolchain.str()).add(run.shim.str()).add(run.machine.str());
+  for (const std::string& entry : settings_.environment) maker.add(entry);
+  return maker;
+}
+
+Task<Result<std::optional<LayerIndex::Entry>>> Pipeline::remembered(std::string key) {
+  auto entry = index_.find(key);
+  if (!entry) co_return std::optional<LayerIndex::Entry>();
+  CO_TRY_ASSIGN(const bool there, co_await layers_.has(entry->layer));
+  if (there) co_return entry;
+  index_.forget(key);
+  co_return std::optional<LayerIndex::Entry>();
+}
+
+Task<Result<Digest>> Pipeline::layer_of(Run& run, Cached work) {
+  CO_TRY_ASSIGN(const auto known, co_await remembered(work.key));
+  if (known) co_return known->layer;
+  const std::string stage = work.job.stage;
+  work.job.comment = work.subfolder;
+  CO_TRY_ASSIGN(const Digest blob, co_await run_stage_job(loop_, jobs_, blobs_, settings_.limits, std::move(work.job), run.log));
+  auto layer = co_await platform_.unpack_and_drop(blob, work.subfolder, kResultBounds.bytes, kResultBounds.files);
+  if (!layer) co_return blame(stage, std::move(layer).error());
+  // A memory that cannot be written costs time, nothing else.
+  if (auto kept = index_.remember(work.key, {*layer, ""}); !kept) logger_.warn("the build cache cannot be written", {{"error", kept.error().message()}});
+  co_return *layer;
+}
+
+// ---- deps
+
+Task<Result<void>> Pipeline::install_dependencies(Run& run) {
+  if (!run.plan.wanted) co_return Result<void>{};
+  const std::string& language = run.recipe.language;
   const TimePoint begin = loop_.now();
-  run.progress.stage("unpack", StageState::kBegin, 0);
-  CO_TRY_ASSIGN(const Digest image, co_await image_layer(recipe.run_image));
-  CO_TRY_ASSIGN(const Digest shim, co_await shim_layer(recipe.language));
-  CO_TRY_ASSIGN(const UniqueFd upload, blobs_.open_blob(run.request.upload));
-  auto source = co_await layers_.unpack(run.request.upload, upload.get(), "/src", limits::kUnpackedBytes, limits::kUploadFiles);
-  if (!source && (source.error().code() == ErrorCode::kInvalidArgument || source.error().code() == ErrorCode::kForbidden))
-    co_return project_failed("unpack", source.error().message());
-  if (!source) co_return pass(std::move(source).error(), "unpack");
-  run.progress.stage("unpack", StageState::kDone, ms_since(loop_, begin));
+  run.log.stage("deps", StageState::kBegin, 0);
+  KeyMaker maker = key(run, "deps");
+  TarText inputs;
+  for (const std::string& path : run.plan.inputs) {
+    const std::string& text = run.listing.contents.at(path);
+    CO_TRY(inputs.add(path, text));
+    maker.add(path).add(text);
+  }
+  if (run.plan.with_source) maker.add(run.request.upload.str());
+  // SECURITY: Maven's plugins run with the code in sight and could leave a prepared repository behind; it is for this function alone.
+  if (language == "java") maker.add(run.request.function.str());
+  run.dependency_key = maker.key();
+  CO_TRY_ASSIGN(const auto known, co_await remembered(run.dependency_key));
+  if (known) {
+    run.dependencies = known->layer;
+    run.log.stage("deps", StageState::kCached, ms_since(loop_, begin));
+    co_return Result<void>{};
+  }
+  Cached work;
+  work.key = run.dependency_key;
+  work.subfolder = dependency_folder(run.recipe);
+  work.job.stage = "deps";
+  work.job.layers = {run.toolchain, run.machine, run.shim};
+  CO_TRY_ASSIGN(const PlatformLayers::Sources sources, co_await platform_.sources(language));
+  work.job.layers.insert(work.job.layers.end(), sources.layers.begin(), sources.layers.end());
+  const bool sees_source = deps_sees_source(language, run.plan);
+  if (sees_source) work.job.layers.push_back(run.request.upload);
+  work.job.argv = language == "python" ? std::vector<std::string>{"python3", "-I", "/skerry/shim/python/build/deps.py"}
+                                       : std::vector<std::string>{"sh", fmt::format("/skerry/shim/{}/deps.sh", language)};
+  work.job.env = job_environment();
+  work.job.env.push_back(fmt::format("SKERRY_SOURCES={}", fmt::join(sources.paths, " ")));
+  if (sees_source) work.job.env.emplace_back("SKERRY_SRC=/app");
+  work.job.input = inputs.finish();
+  CO_TRY_ASSIGN(run.dependencies, co_await layer_of(run, std::move(work)));
+  run.log.stage("deps", StageState::kDone, ms_since(loop_, begin));
+  co_return Result<void>{};
+}
 
-  Step step;
-  step.stage = "build";
-  step.toolchain = recipe.build_image;
-  step.layers = {shim, run.request.upload};
-  step.argv = {"sh", "-c", fmt::format("sh /skerry/shim/{}/build.sh >&2 && tar -C /out -cf - .", recipe.language)};
-  step.env = {"SKERRY_SRC=/src", "SKERRY_OUT=/out", fmt::format("SKERRY_MEMORY_MB={}", run.request.memory_bytes >> 20)};
-  if (!run.request.build_command.empty()) step.env.push_back("SKERRY_BUILD_COMMAND=" + run.request.build_command);
-  if (!run.request.entrypoint.empty()) step.env.push_back("SKERRY_OWN_SERVER=1");
-  step.subfolder = "/app";
-  CO_TRY_ASSIGN(const Digest built, co_await run_step(run, std::move(step)));
+// Node.js: what the build needed and the function does not is left out of the revision.
+Task<Result<Digest>> Pipeline::prune_dependencies(Run& run) {
+  if (!run.plan.has_development) co_return *run.dependencies;
+  Cached work;
+  work.key = KeyMaker("prune-node").add(run.dependency_key).add(run.dependencies->str()).key();
+  work.subfolder = dependency_folder(run.recipe);
+  work.job.stage = "deps";
+  work.job.layers = {run.toolchain, run.machine, run.shim, *run.dependencies};
+  if (run.plan.with_source) work.job.layers.push_back(run.request.upload);
+  work.job.argv = {"sh", "/skerry/shim/node/prune.sh"};
+  work.job.env = job_environment();
+  if (run.plan.with_source) work.job.env.emplace_back("SKERRY_SRC=/app");
+  TarText inputs;
+  for (const std::string& path : run.plan.inputs) CO_TRY(inputs.add(path, run.listing.contents.at(path)));
+  work.job.input = inputs.finish();
+  co_return co_await layer_of(run, std::move(work));
+}
 
-  CO_TRY_ASSIGN(const UniqueFd blob, blobs_.open_blob(built));
-  CO_TRY_ASSIGN(ArchiveListing out, list_archive(blob.get(), {kRevisionFile}), "build result");
-  if (!out.contents.contains(kRevisionFile)) co_return project_failed("build", "the build script left no .skerry/revision.json");
-  CO_TRY_ASSIGN(const json::value recorded, json::parse(out.contents[kRevisionFile]), "build result");
-  json::ObjectReader r(recorded, "revision.json");
-  const std::string shape = r.string("shape", 32);
-  const std::string entry = r.string("entry", 4096);
-  result.argv = r.strings("argv", kMaxArguments, kMaxStringBytes);
-  result.env = r.strings("env", 64, kMaxStringBytes);
-  result.health_path = r.string("health_path", 1024);
-  if (result.argv.empty() && run.request.entrypoint.empty()) r.refuse("argv", "is empty");
-  if (auto good = r.finish(); !good) co_return project_failed("build", good.error().message());
-  result.transport = shape == "server" ? Transport::kTcp : Transport::kUnix;
-  result.env.push_back("SKERRY_SHIM=1");
-  result.env.push_back("SKERRY_ENTRY=" + entry);
-  result.env.push_back("SKERRY_SHAPE=" + shape);
-  result.layers = {image};
-  if (recipe.language != "go") result.layers.push_back(shim);  // Go's is compiled in
-  result.layers.push_back(built);
-  struct stat st {};
-  if (::fstat(blob.get(), &st) == 0) result.size_bytes = static_cast<uint64_t>(st.st_size);
+// ---- build
+
+Task<Result<void>> Pipeline::build_project(Run& run) {
+  const std::string& language = run.recipe.language;
+  if (language == "python" && run.request.build_command.empty()) {
+    run.app = run.request.upload;
+    co_return Result<void>{};
+  }
+  const TimePoint begin = loop_.now();
+  run.log.stage("build", StageState::kBegin, 0);
+  KeyMaker maker = key(run, "build");
+  maker.add(run.dependencies ? run.dependencies->str() : "").add(run.request.upload.str()).add(run.request.build_command);
+  maker.add(run.own_server() ? "own" : "shim").add(std::to_string(run.request.memory_bytes));
+  const std::string build_key = maker.key();
+  CO_TRY_ASSIGN(const auto known, co_await remembered(build_key));
+  if (known) {
+    if (auto made = RevisionFile::parse(known->note)) {
+      run.made = std::move(*made);
+      run.app = known->layer;
+      run.log.stage("build", StageState::kCached, ms_since(loop_, begin));
+      co_return Result<void>{};
+    }
+  }
+  StageJob job;
+  job.stage = "build";
+  job.layers = {run.toolchain, run.machine, run.shim};
+  if (run.dependencies) job.layers.push_back(*run.dependencies);
+  job.layers.push_back(run.request.upload);
+  const std::string out = builds_in_place(language) ? "/app" : "/out";
+  // The script's own words go to the log; the result alone to standard output. What it lists in /tmp/skerry-exclude stays behind.
+  job.argv = {"sh", "-c",
+              "touch /tmp/skerry-exclude && sh \"$0\" >&2 && exec tar -C \"$SKERRY_OUT\" --sort=name --exclude-from=/tmp/skerry-exclude -cf - .",
+              fmt::format("/skerry/shim/{}/build.sh", language)};
+  job.cwd = "/app";
+  job.env = job_environment();
+  job.env.insert(job.env.end(), {"SKERRY_SRC=/app", "SKERRY_OUT=" + out, fmt::format("SKERRY_MEMORY_MB={}", run.request.memory_bytes >> 20)});
+  if (run.dependencies) job.env.push_back("SKERRY_DEPS=" + dependency_folder(run.recipe));
+  if (!run.request.build_command.empty()) job.env.push_back("SKERRY_BUILD_COMMAND=" + run.request.build_command);
+  if (run.own_server()) job.env.emplace_back("SKERRY_OWN_SERVER=1");
+  job.comment = "/app";
+  CO_TRY_ASSIGN(const Digest blob, co_await run_stage_job(loop_, jobs_, blobs_, settings_.limits, std::move(job), run.log));
+  CO_TRY_ASSIGN(UniqueFd archive, blobs_.open_blob(blob));
+  auto listing = co_await off_loop<ArchiveListing>(
+      loop_, [archive = std::move(archive)] { return list_archive(archive.get(), [](std::string_view path) { return path == kRevisionFilePath; }, kResultBounds); });
+  if (!listing) co_return blame("build", std::move(listing).error());
+  Result<RevisionFile> made = language == "python" ? Result<RevisionFile>(RevisionFile::of_python_result(*listing)) : RevisionFile::of_result(*listing);
+  if (!made) co_return blame("build", std::move(made).error());
+  run.made = std::move(*made);
+  run.log.stage("build", StageState::kDone, ms_since(loop_, begin));
+
+  const TimePoint layering = loop_.now();
+  run.log.stage("layer", StageState::kBegin, 0);
+  CO_TRY_ASSIGN(const UniqueFd again, blobs_.open_blob(blob));
+  auto unpacked = co_await layers_.unpack(blob, again.get(), "/app", kResultBounds.bytes, kResultBounds.files);
+  if (!unpacked) co_return blame("layer", std::move(unpacked).error());
+  run.app = blob;
+  if (auto kept = index_.remember(build_key, {blob, run.made->text()}); !kept) logger_.warn("the build cache cannot be written", {{"error", kept.error().message()}});
+  run.log.stage("layer", StageState::kDone, ms_since(loop_, layering));
+  co_return Result<void>{};
+}
+
+// ---- what runs
+
+Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
+  const std::string& language = run.recipe.language;
+  BuildResult result;
+  result.language = language;
+  result.version = run.recipe.version;
+  result.layers = {run.image};
+  const bool served_by_shim = !run.own_server() && (!run.made || run.made->shape != "server");
+  if (served_by_shim && language != "go") result.layers.push_back(run.shim);  // Go's is compiled in
+  std::string path = "/usr/local/bin:/usr/bin:/bin";
+  if (run.dependencies && runs_with_dependencies(language) && !(run.made && run.made->has_modules)) {
+    Digest dependencies = *run.dependencies;
+    if (language == "node") {
+      CO_TRY_ASSIGN(dependencies, co_await prune_dependencies(run));
+    }
+    result.layers.push_back(dependencies);
+    path = (language == "python" ? dependency_folder(run.recipe) + "/bin:" : "/app/node_modules/.bin:") + path;
+  }
+  result.layers.push_back(run.app);
+  result.size_bytes = run.made ? run.made->size_bytes : run.upload_bytes;
+  if (language == "python") {
+    result.argv = {"python3", "-B", "/skerry/shim/python/main.py"};
+    result.env = {"PYTHONUNBUFFERED=1"};
+    const std::string entry = run.made ? run.made->entry : python_entry(run.listing);
+    if (served_by_shim && entry.empty()) co_return project_failed("build", "no entry: the build left none of function/func.py, func.py, main.py, app.py");
+    if (served_by_shim) result.env.push_back("SKERRY_ENTRY=" + entry);
+  } else {
+    result.argv = run.made->argv;
+    result.env = run.made->env;
+    result.health_path = run.made->health_path;
+    if (served_by_shim) result.env.insert(result.env.end(), {"SKERRY_ENTRY=" + run.made->entry, "SKERRY_SHAPE=" + run.made->shape});
+  }
+  if (served_by_shim) result.env.emplace_back("SKERRY_SHIM=1");
+  result.env.push_back("PATH=" + path);
+  result.transport = served_by_shim ? Transport::kUnix : Transport::kTcp;
+  if (run.own_server()) result.argv = run.request.entrypoint;
+  if (result.argv.empty()) co_return project_failed("build", "nothing to start came out of it");
+  if (run.request.health_path) result.health_path = *run.request.health_path;
   co_return result;
 }
 

@@ -1,19 +1,22 @@
-// Pipeline: the Builder. Stages of a build: unpack, detect, deps, build, layer; each language says in languages.cc what its stages run.
+// Pipeline: the Builder. Stages of a build: unpack, detect, deps, build, layer.
 //
-// Results are layers by digest, so that the same input is never built twice: an unchanged dependency set is found in the cache folder. The whole
-// log of a build is kept at <builds_dir>/<build id>.log. Thread: control's loop; file reads are local and bounded.
+// Every result is a layer by digest, remembered under the digest of all that it depended on, so that an unchanged dependency set is not
+// installed again and unchanged code is not built again. What runs inside the containers is in shims/<language>/. The upload is always mounted
+// at /app, in build containers too, so that paths a build writes down hold where the function runs. Thread: control's loop.
 #pragma once
 
-#include <map>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/log.h"
 #include "blob/blob_store.h"
-#include "build/archive.h"
 #include "build/builder.h"
+#include "build/gate.h"
+#include "build/layer_index.h"
+#include "build/platform_layers.h"
 #include "build/sandbox_client.h"
+#include "build/stage_job.h"
 
 namespace skerry {
 
@@ -21,46 +24,44 @@ struct PipelineSettings {
   std::string images_dir;
   std::string shims_dir;
   std::string builds_dir;  // logs
-  std::string cache_dir;   // dependency set -> layer
+  std::string cache_dir;   // LayerIndex
   std::string ca_bundle = "/etc/ssl/certs/ca-certificates.crt";  // of this machine: its registries may be behind a proxy of its own
   std::vector<std::string> environment;                          // "NAME=value" of the host that build jobs see
-  uint64_t job_memory_bytes = 3ULL << 30;
-  uint64_t job_scratch_bytes = 2ULL << 30;
-  Duration job_time = std::chrono::minutes(10);
+  std::vector<ClientFile> client_files = {{"/etc/pip.conf", "/etc/pip.conf"}, {"/etc/npmrc", "/etc/npmrc"}, {"/etc/skerry/settings.xml", "/skerry/build/settings.xml"}};
+  std::vector<std::string> sources;  // local folders, tried before the registries
+  BuilderLimits limits;
 };
 
 class Pipeline final : public Builder {
  public:
-  static constexpr size_t kMaxLogBytes = 16U << 20;
+  static constexpr size_t kMaxBuilds = 2;  // at a time: each may take BuilderLimits::memory_bytes
+  static constexpr size_t kMaxWaiting = 32;
+  static constexpr size_t kMaxSources = 8;  // a container has at most kMaxLayers
 
   Pipeline(Loop& loop, const Logger& logger, BlobStore& blobs, JobRunner& jobs, LayerStore& layers, PipelineSettings settings);
   Task<Result<BuildResult>> build(BuildRequest request, BuildProgress& progress) override;
 
  private:
-  struct Run;  // one build
-  struct Step {
-    std::string stage;                // its name in progress and errors
-    std::string toolchain;            // name of the build image
-    std::vector<Digest> layers;       // on top of the toolchain
-    std::vector<std::string> argv;
-    std::vector<std::string> env;
-    std::string input;                // standard input: a tar
-    std::string cache_key;            // "" for none
-    std::string subfolder;            // where the result's layer goes
+  struct Run;      // one build
+  struct Cached {  // a job whose result is a layer, under a key
+    std::string key;
+    StageJob job;
+    std::string subfolder;
   };
 
+  Task<Result<void>> unpack(Run& run);
   Task<Result<void>> detect(Run& run);
-  Task<Result<BuildResult>> build_python(Run& run);
-  Task<Result<BuildResult>> build_in_container(Run& run, const struct LanguageRecipe& recipe);
-  // Runs a step and gives the layer made of the tar that it wrote to its standard output.
-  Task<Result<Digest>> run_step(Run& run, Step step);
-  Task<Result<void>> run_job(Run& run, Step step, int out);
-  Task<Result<Digest>> image_layer(std::string name);
-  Task<Result<Digest>> shim_layer(std::string language);
-  Task<Result<Digest>> ca_layer();
-  Task<Result<Digest>> text_layer(std::string tar, std::string subfolder);
-  Result<std::string> cached(const std::string& key) const;
-  void remember(const std::string& key, const Digest& layer) const;
+  Task<Result<void>> find_layers(Run& run);
+  Task<Result<void>> install_dependencies(Run& run);
+  Task<Result<Digest>> prune_dependencies(Run& run);
+  Task<Result<void>> build_project(Run& run);
+  Task<Result<BuildResult>> assemble(Run& run);
+
+  // The layer under the job's key, from memory or made now. `stage` events are the caller's.
+  Task<Result<std::optional<LayerIndex::Entry>>> remembered(std::string key);
+  Task<Result<Digest>> layer_of(Run& run, Cached work);
+  [[nodiscard]] std::vector<std::string> job_environment() const;
+  [[nodiscard]] KeyMaker key(const Run& run, std::string prefix) const;
 
   Loop& loop_;
   const Logger& logger_;
@@ -68,7 +69,9 @@ class Pipeline final : public Builder {
   JobRunner& jobs_;
   LayerStore& layers_;
   PipelineSettings settings_;
-  std::map<std::string, Digest> known_layers_;  // images and shims, for the life of the process
+  LayerIndex index_;
+  PlatformLayers platform_;
+  BuildGate gate_;
 };
 
 }  // namespace skerry

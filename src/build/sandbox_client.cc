@@ -47,12 +47,26 @@ Task<Result<JobEnd>> SandboxJobs::run(Job job, TimePoint deadline) {
   FdWatch watch(loop_, connection.get());
   CO_TRY(watch.status());
   for (;;) {
-    CO_TRY_ASSIGN(const Message message, co_await receive(connection.get(), watch, deadline));
-    CO_TRY_ASSIGN(const sandbox::StarterMessage decoded, sandbox::decode_starter(message.bytes));
+    auto message = co_await receive(connection.get(), watch, deadline);
+    if (!message && message.error().code() == ErrorCode::kUnavailable) co_await kill_orphan(plan.id);
+    if (!message) co_return pass(std::move(message).error());
+    CO_TRY_ASSIGN(const sandbox::StarterMessage decoded, sandbox::decode_starter(message->bytes));
     if (const auto* failed = std::get_if<sandbox::StartFailed>(&decoded))
       co_return fail(static_cast<ErrorCode>(failed->code), "the build container: {}: {}", failed->phase, failed->message);
     if (const auto* refused = std::get_if<sandbox::Refused>(&decoded)) co_return fail(ErrorCode::kInternal, "sandboxd refused a job: {}", refused->message);
     if (const auto* exited = std::get_if<sandbox::Exited>(&decoded)) co_return JobEnd{exited->exit_code, exited->term_signal, exited->out_of_memory};
+  }
+}
+
+// A container outlives the starter that made it, and the next one adopts it. Nobody waits for this one any more.
+Task<void> SandboxJobs::kill_orphan(std::string id) {
+  const TimePoint deadline = loop_.now() + kReconnectTime;
+  while (loop_.now() < deadline) {
+    if (const auto connection = connect_to(path_)) {
+      (void)send_message(connection->get(), sandbox::encode(sandbox::ClientMessage(sandbox::Signal{id, sandbox::SignalKind::kKill})));
+      co_return;
+    }
+    co_await loop_.sleep_until(loop_.now() + kReconnectEvery);
   }
 }
 

@@ -49,10 +49,15 @@ class LayerStore {
 
 class SandboxJobs final : public JobRunner {
  public:
+  // How long a starter that died is waited for, to have the job ended that it left behind.
+  static constexpr Duration kReconnectTime = std::chrono::seconds(5);
+  static constexpr Duration kReconnectEvery = std::chrono::milliseconds(50);
+
   SandboxJobs(Loop& loop, std::string run_dir) : loop_(loop), path_(run_dir + "/starter.sock") {}
   Task<Result<JobEnd>> run(Job job, TimePoint deadline) override;
 
  private:
+  Task<void> kill_orphan(std::string id);
   Loop& loop_;
   std::string path_;
 };

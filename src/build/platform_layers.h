@@ -1,0 +1,65 @@
+// PlatformLayers: the layers that are not the author's: base images, shims, this machine's registry configuration, local folders of packages.
+//
+// Each call reads what is there now (an image may have been rebuilt, a folder may have got a file) and makes the layer only if the layer
+// store has none of that digest. Used by pipeline.cc; long work runs off the loop.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "blob/blob_store.h"
+#include "build/layer_index.h"
+#include "build/sandbox_client.h"
+
+namespace skerry {
+
+// A file of the host that a client in the container finds at the same place: pip.conf, npmrc, Maven's settings.xml.
+struct ClientFile {
+  std::string host_path;
+  std::string path;  // inside, absolute
+};
+
+struct PlatformSettings {
+  std::string images_dir;
+  std::string shims_dir;
+  std::string ca_bundle;
+  std::vector<ClientFile> client_files;
+  std::vector<std::string> sources;  // local folders, each with python/, node/, go/, java/ as far as it has them
+};
+
+inline constexpr const char* kCaPath = "/skerry/build/ca.pem";
+
+class PlatformLayers {
+ public:
+  PlatformLayers(Loop& loop, BlobStore& blobs, LayerStore& layers, const LayerIndex& index, PlatformSettings settings)
+      : loop_(loop), blobs_(blobs), layers_(layers), index_(index), settings_(std::move(settings)) {}
+
+  // kUnavailable, with the command that makes it, when there is no such image yet.
+  Task<Result<Digest>> image(std::string name);
+  // Mounted at /skerry/shim/<name>.
+  Task<Result<Digest>> shim(std::string name);
+  // CA bundle and client files.
+  Task<Result<Digest>> machine();
+
+  struct Sources {
+    std::vector<Digest> layers;
+    std::vector<std::string> paths;  // inside, in the order to be asked
+  };
+  Task<Result<Sources>> sources(std::string language);
+
+  // Makes the layer of a blob that is rebuilt at will, then drops the blob.
+  Task<Result<Digest>> unpack_and_drop(Digest blob, std::string subfolder, uint64_t max_bytes, uint32_t max_files);
+
+ private:
+  Task<Result<Digest>> folder_layer(std::string folder, std::string subfolder);
+  Task<Result<Digest>> text_layer(std::string tar, std::string subfolder);
+
+  Loop& loop_;
+  BlobStore& blobs_;
+  LayerStore& layers_;
+  const LayerIndex& index_;
+  PlatformSettings settings_;
+};
+
+}  // namespace skerry
