@@ -107,9 +107,10 @@ PipelineSettings pipeline_settings(const DaemonConfig& config) {
   s.shims_dir = config.shims_dir;
   s.builds_dir = config.state_dir + "/control/builds";
   s.cache_dir = config.state_dir + "/control/build-cache";
-  s.job_memory_bytes = static_cast<uint64_t>(config.build_memory_mb) << 20;
-  s.job_scratch_bytes = s.job_memory_bytes / 3 * 2;
-  s.job_time = std::chrono::milliseconds(config.build_timeout_ms);
+  s.sources = config.build_sources;
+  s.limits.memory_bytes = static_cast<uint64_t>(config.build_memory_mb) << 20;
+  s.limits.scratch_bytes = s.limits.memory_bytes / 3 * 2;
+  s.limits.time = std::chrono::milliseconds(config.build_timeout_ms);
   for (const std::string& name : config.build_environment)
     if (const char* value = std::getenv(name.c_str()); value != nullptr) s.environment.push_back(name + "=" + value);
   return s;
