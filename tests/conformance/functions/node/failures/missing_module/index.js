@@ -1,0 +1,5 @@
+'use strict';
+
+require('conformance_missing');
+
+exports.handle = () => 'never';

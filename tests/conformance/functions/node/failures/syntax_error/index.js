@@ -1,0 +1,5 @@
+'use strict';
+
+exports.handle = function (context, body {
+  return 'never';
+};
