@@ -1,7 +1,8 @@
 """Turns every test into one per language and shape: `-k python` runs one language, `-k python-wsgi` one shape of it.
 
 A test that takes `shim` gets a running, ready shim, shared by the tests of its file (a conformance function keeps no state that tests could share by
-accident: gates and ids are unique). `fresh` starts one of its own. `@pytest.mark.needs("told")` skips variants without the capability.
+accident: gates and ids are unique). `fresh` starts one of its own. `@pytest.mark.needs("told")` leaves variants
+without the capability out: they are no skip, because no machine could run them.
 """
 
 import itertools
@@ -12,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from adapters import CAPABILITIES, FUNCTIONS, LANGUAGES, load  # noqa: E402
+from adapters import CAPABILITIES, FUNCTIONS, LANGUAGES, load, why_absent  # noqa: E402
 from kit.process import Shim  # noqa: E402
 
 
@@ -32,39 +33,28 @@ class Case:
         return self._programs[key]
 
 
-def cases(kind):
-    """pytest parameters for every variant (`kind` "variants") or start failure ("failures")."""
+def cases(kind, needed=frozenset()):
+    """pytest parameters for every variant (`kind` "variants") that has the needed capabilities, or every start failure ("failures")."""
     for language in LANGUAGES:
-        adapter = load(language)
-        reason = f"tests/conformance/adapters/{language}.py does not exist" if adapter is None else adapter.absent()
-        if reason:
-            yield pytest.param(None, id=language, marks=pytest.mark.skip(reason=reason))
+        if why_absent(language):
             continue
+        adapter = load(language)
         for detail in getattr(adapter, kind):
             folder = detail.name if kind == "variants" else f"failures/{detail.kind}"
-            yield pytest.param(Case(language, adapter, folder, detail), id=f"{language}-{folder.rpartition('/')[2]}")
+            if kind == "failures" or needed <= detail.capabilities:
+                yield pytest.param(Case(language, adapter, folder, detail), id=f"{language}-{folder.rpartition('/')[2]}")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "needs(*capabilities): skip variants whose contract does not promise these")
+    config.addinivalue_line("markers", "needs(*capabilities): only for variants whose contract promises these")
 
 
 def pytest_generate_tests(metafunc):
+    needed = frozenset(capability for marker in metafunc.definition.iter_markers("needs") for capability in marker.args)
+    assert needed <= CAPABILITIES, f"unknown capability in {sorted(needed)}"
     for name, kind in (("case", "variants"), ("failure", "failures")):
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, list(cases(kind)), scope="module")
-
-
-@pytest.fixture(autouse=True)
-def _capabilities(request):
-    marker = request.node.get_closest_marker("needs")
-    if marker is None:
-        return
-    assert set(marker.args) <= CAPABILITIES, f"unknown capability in {marker.args}"
-    case = request.getfixturevalue("case")
-    for capability in marker.args:
-        if capability not in case.detail.capabilities:
-            pytest.skip(f"{case.language}-{case.detail.name} does not promise {capability}")
+            metafunc.parametrize(name, list(cases(kind, needed)), scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ def find_entry(app):
 
 def import_entry(app, entry):
     """Imports `function/func.py` as `function.func`, `func.py` as `func`."""
-    name = entry[:-3].replace("/", ".") if entry.endswith(".py") else ""
-    if name and all(name.split(".")):
+    if entry.endswith(".py") and "." not in entry[:-3] and not entry.startswith("/"):
+        name = entry[:-3].replace("/", ".")
         __import__(name)
         return sys.modules[name]
     # A recorded entry whose path is no module name.

@@ -77,3 +77,9 @@ def load(language: str) -> Adapter | None:
     if not (HERE / f"{language}.py").exists():
         return None
     return importlib.import_module(f"adapters.{language}").ADAPTER
+
+
+def why_absent(language):
+    """Why a language cannot be tested here, or None. test_kit.py turns it into the one skip of that language."""
+    adapter = load(language)
+    return f"tests/conformance/adapters/{language}.py does not exist" if adapter is None else adapter.absent()
