@@ -14,6 +14,7 @@ LAUNCH = SHIM.parent.parent / "tests/conformance/kit/launch.py"
 sys.path.insert(0, str(SHIM))
 
 WAIT_S = 10
+INTERPRETER = os.environ.get("CONFORMANCE_PYTHON", sys.executable)
 
 
 class Started:
@@ -30,7 +31,7 @@ class Started:
         listener.listen(16)
         status_read, status_write = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LAUNCH), str(listener.fileno()), str(status_write), str(app), sys.executable, str(SHIM / "main.py")],
+            [sys.executable, "-I", "-S", str(LAUNCH), str(listener.fileno()), str(status_write), str(app), INTERPRETER, str(SHIM / "main.py")],
             pass_fds=(listener.fileno(), status_write), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "SKERRY_APP_DIR": str(app), "LANG": "C.UTF-8", **environment})
         listener.close()

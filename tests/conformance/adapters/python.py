@@ -1,5 +1,6 @@
 """Python: nothing to build; the shim is started by the interpreter that the builder records, python3."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 from adapters import Adapter, Failure, Program, SHIMS, Variant
 
 # The run images have /usr/bin/python3; a machine's own first python3 may be a wrapper script that costs more than the shim.
-INTERPRETER = "/usr/bin/python3"
+# CONFORMANCE_PYTHON names another version's.
+INTERPRETER = os.environ.get("CONFORMANCE_PYTHON", "/usr/bin/python3")
 
 ASGI = frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "told", "headers_apart", "raw_path", "start_hook", "stop_hook"})
 
