@@ -9,6 +9,9 @@ constexpr const char* kLanguages[] = {"", "python", "node", "go", "java", "image
 // Not served yet: accepted from a manifest with a warning by the client, so they may stand in a request.
 constexpr const char* kIgnored[] = {"egress", "scratch_mb", "kv", "api_binding"};
 
+// SECURITY: the path is written into a request's head; a line break in it would add headers or requests of the tenant's.
+bool is_not_for_a_path(char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }
+
 Result<void> read_env(const json::object& env, FunctionSpec& spec) {
   if (env.size() > limits::kEnvVars) return fail(ErrorCode::kInvalidArgument, "`config.env` has {} variables, the limit is {}", env.size(), limits::kEnvVars);
   for (const auto& entry : env) {
@@ -32,7 +35,11 @@ Result<void> read_secrets(const json::array& list, FunctionSpec& spec) {
     const std::string binding = r.string("binding", limits::kSecretNameBytes, name);
     if (!is_env_name(name)) r.refuse("name", "is missing or not a variable name");
     if (!is_env_name(binding)) r.refuse("binding", "is not a variable name");
+    if (is_reserved_env_name(name)) r.refuse("name", "is set by the platform (PORT, SKERRY_*, K_*)");
+    if (is_reserved_env_name(binding)) r.refuse("binding", "is set by the platform (PORT, SKERRY_*, K_*)");
     TRY(r.finish());
+    for (const auto& [other_binding, other_name] : *spec.secrets)
+      if (binding == other_binding && name != other_name) return fail(ErrorCode::kInvalidArgument, "`config.secrets`: the binding `{}` is given to two secrets", binding);
     spec.secrets->emplace_back(binding, name);
   }
   return {};
@@ -64,10 +71,14 @@ Result<FunctionSpec> FunctionSpec::from_json(const json::value& v, const SpecCap
   s.background = r.boolean("background", false);
   s.entrypoint = r.strings("entrypoint", 64, 4096);
   s.build_command = r.string("build_command", 4096);
+  const auto has_nul = [](const std::string& text) { return text.find('\0') != std::string::npos; };
+  if (std::any_of(s.entrypoint.begin(), s.entrypoint.end(), has_nul)) r.refuse("entrypoint", "has a NUL byte");
+  if (!s.entrypoint.empty() && s.entrypoint.front().empty()) r.refuse("entrypoint", "begins with an empty string");
+  if (has_nul(s.build_command)) r.refuse("build_command", "has a NUL byte");
   if (r.any("health_path") != nullptr) {
     s.health_path = r.string("health_path", 1024);
-    if (!s.health_path->empty() && (!s.health_path->starts_with('/') || s.health_path->find_first_of(" \r\n") != std::string::npos))
-      r.refuse("health_path", "must begin with / and have no space");
+    if (!s.health_path->empty() && (!s.health_path->starts_with('/') || std::any_of(s.health_path->begin(), s.health_path->end(), is_not_for_a_path)))
+      r.refuse("health_path", "must begin with / and have no space or control character");
   }
   for (const char* key : kIgnored) (void)r.any(key);
   TRY(r.finish());
