@@ -162,6 +162,22 @@ def test_short_unread_chunked_body_leaves_the_connection_usable(shim):
 
 
 @pytest.mark.needs("lazy_body")
+@pytest.mark.parametrize("framing", ("length", "chunked"))
+def test_rest_of_a_short_unread_body_may_follow_the_answer(shim, framing):
+    first, rest = pattern(10), pattern(50_000)
+    with shim.connect() as connection:
+        if framing == "length":
+            connection.send(head("POST", "/unread", length=len(first) + len(rest)) + first)
+            assert connection.read_answer().body == b"unread\n"
+            connection.send(rest)
+        else:
+            connection.send(head("POST", "/unread", chunked=True) + chunk(first))
+            assert connection.read_answer().body == b"unread\n"
+            connection.send(chunk(rest) + LAST_CHUNK)
+        assert connection.ask("POST", "/echo", body=b"after").body == b"after"
+
+
+@pytest.mark.needs("lazy_body")
 def test_long_unread_body_costs_the_connection_not_the_answer(shim):
     with shim.connect() as connection:
         connection.send_head("POST", "/unread", length=50 * 1024 * 1024)
