@@ -1,15 +1,20 @@
 #!/bin/sh
 # Runs in the Go build image as fn: SKERRY_SRC (read-only by convention) -> SKERRY_OUT/function, a static binary, and SKERRY_OUT/.skerry/revision.json.
-set -eu
-export GOCACHE="${GOCACHE:-/var/cache/go-build}" GOMODCACHE="${GOMODCACHE:-/tmp/gomod}" GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS=-buildvcs=false
-export GOTELEMETRY=off
-here=$(dirname "$0")
-work=/tmp/work
-mkdir -p "$work" "$SKERRY_OUT/.skerry"
-cp -r "$SKERRY_SRC/." "$work"
-cd "$work"
+. "$(dirname "$0")/modules.sh"
+mkdir -p "$SKERRY_OUT/.skerry"
+if [ -n "${SKERRY_DEPS:-}" ]; then
+  GOPROXY="file://$SKERRY_DEPS/download,$(go env GOPROXY)"
+  export GOPROXY
+  if [ -d "$SKERRY_DEPS/cache" ]; then
+    cp -r "$SKERRY_DEPS/cache/." "$GOCACHE"
+  fi
+fi
 if [ -n "${SKERRY_BUILD_COMMAND:-}" ]; then
   sh -c "$SKERRY_BUILD_COMMAND"
+fi
+if [ -n "${SKERRY_OWN_SERVER:-}" ]; then
+  # The author's own command is started in /app: it may name any file that is there.
+  cp -r . "$SKERRY_OUT"
 fi
 if [ ! -f go.mod ]; then
   echo "go.mod is missing: \`go mod init example.com/name\` makes it" >&2

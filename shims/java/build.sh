@@ -1,18 +1,8 @@
 #!/bin/sh
 # Runs in the Java build image as fn: packages the project with Maven, takes what runs, compiles the shim, and records how it is started.
-set -eu
-here=$(dirname "$0")
-work=/tmp/work
-mkdir -p "$work" "$SKERRY_OUT/.skerry"
-cp -r "$SKERRY_SRC/." "$work"
-cd "$work"
-if [ ! -f pom.xml ]; then
-  echo "pom.xml is missing" >&2
-  exit 1
-fi
-java "$here/MakeTrust.java" /skerry/build/ca.pem /tmp/trust.p12 changeit
-export MAVEN_OPTS="-Djavax.net.ssl.trustStore=/tmp/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit -Xshare:auto -XX:TieredStopAtLevel=1"
-maven="mvn -B -q -Dmaven.repo.local=/tmp/m2 -Dmaven.wagon.http.connectionTimeout=8000 -Dmaven.wagon.http.readTimeout=60000 -Dmaven.wagon.http.retryHandler.count=1 -Daether.connector.connectTimeout=8000"
+. "$(dirname "$0")/maven.sh"
+mkdir -p "$SKERRY_OUT/.skerry"
+maven="$maven -Dmaven.repo.local=${SKERRY_DEPS:-/tmp}/repository"
 if [ -n "${SKERRY_BUILD_COMMAND:-}" ]; then
   sh -c "$SKERRY_BUILD_COMMAND"
 fi
@@ -22,6 +12,12 @@ heap=$((${SKERRY_MEMORY_MB:-256} * 6 / 10))
 flags="\"-Xmx${heap}m\",\"-XX:+UseSerialGC\",\"-XX:TieredStopAtLevel=1\",\"-Xshare:auto\""
 record() { printf '{"entry":"%s","shape":"%s","argv":[%s],"env":[%s]}\n' "$1" "$2" "$3" "$4" >"$SKERRY_OUT/.skerry/revision.json"; }
 
+if [ -n "${SKERRY_OWN_SERVER:-}" ]; then
+  # The author's own command is started in /app: it may name any file that is there.
+  cp -r . "$SKERRY_OUT"
+  record "" server "" ""
+  exit 0
+fi
 if [ -f target/quarkus-app/quarkus-run.jar ]; then
   cp -r target/quarkus-app "$SKERRY_OUT/quarkus-app"
   record quarkus-app/quarkus-run.jar server "\"java\",$flags,\"-jar\",\"/app/quarkus-app/quarkus-run.jar\"" '"QUARKUS_HTTP_PORT=8080","QUARKUS_HTTP_HOST=0.0.0.0"'

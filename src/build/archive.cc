@@ -135,11 +135,11 @@ Result<void> TarText::add(const std::string& path, std::string_view bytes, bool 
   return {};
 }
 
-Result<void> TarText::add_folder(const std::string& folder, const std::set<std::string>& skip) {
+Result<void> TarText::add_folder(const std::string& folder, const std::set<std::string>& skip, const std::string& prefix) {
   TRY_ASSIGN(const std::vector<FolderFile> files, list_folder(folder, skip, kShimBounds));
   for (const FolderFile& file : files) {
     TRY_ASSIGN(const std::string bytes, read_file(folder + "/" + file.path, kMaxShimFileBytes));
-    TRY(add(file.path, bytes, file.executable));
+    TRY(add(prefix + file.path, bytes, file.executable));
   }
   return {};
 }

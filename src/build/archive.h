@@ -45,8 +45,8 @@ Result<std::string> tar_header(const std::string& path, uint64_t size, bool exec
 class TarText {
  public:
   Result<void> add(const std::string& path, std::string_view bytes, bool executable = false);
-  // Everything below a folder of the host, in the order of names, without those named in `skip`.
-  Result<void> add_folder(const std::string& folder, const std::set<std::string>& skip);
+  // Everything below a folder of the host, in the order of names, without those named in `skip`; `prefix` ("" or "a/b/") goes before each name.
+  Result<void> add_folder(const std::string& folder, const std::set<std::string>& skip, const std::string& prefix = {});
   [[nodiscard]] std::string finish();
 
  private:

@@ -27,7 +27,7 @@ struct PipelineSettings {
   std::string cache_dir;   // LayerIndex
   std::string ca_bundle = "/etc/ssl/certs/ca-certificates.crt";  // of this machine: its registries may be behind a proxy of its own
   std::vector<std::string> environment;                          // "NAME=value" of the host that build jobs see
-  std::vector<ClientFile> client_files = {{"/etc/pip.conf", "/etc/pip.conf"}, {"/etc/npmrc", "/etc/npmrc"}, {"/etc/skerry/settings.xml", "/skerry/build/settings.xml"}};
+  std::vector<ClientFile> client_files = {{"/etc/pip.conf", "/etc/pip.conf"}, {"/etc/npmrc", "/skerry/build/npmrc"}, {"/etc/maven/settings.xml", "/skerry/build/settings.xml"}};
   std::vector<std::string> sources;  // local folders, tried before the registries
   BuilderLimits limits;
 };

@@ -18,6 +18,7 @@ constexpr size_t kMaxCurrentBytes = 64U << 10;
 constexpr ArchiveBounds kImageBounds{4ULL << 30, 500'000};
 constexpr ArchiveBounds kTextBounds{256U << 20, 10'000};
 constexpr ArchiveBounds kSourceBounds{4ULL << 30, 200'000};
+const std::set<std::string> kNotInContainers = {"tests", "__pycache__", "node_modules", "README.md"};
 constexpr size_t kMaxCaBytes = 8U << 20;
 constexpr size_t kMaxClientFileBytes = 1U << 20;
 constexpr size_t kCopyBytes = 256U << 10;
@@ -100,7 +101,7 @@ Task<Result<Digest>> PlatformLayers::text_layer(std::string tar, std::string sub
 
 Task<Result<Digest>> PlatformLayers::shim(std::string name) {
   TarText tar;
-  CO_TRY(tar.add_folder(settings_.shims_dir + "/" + name, {"tests", "__pycache__", "node_modules", "README.md"}), "the shim of " + name);
+  CO_TRY(tar.add_folder(settings_.shims_dir + "/" + name, kNotInContainers), "the shim of " + name);
   co_return co_await text_layer(tar.finish(), "/skerry/shim/" + name);
 }
 
@@ -108,6 +109,7 @@ Task<Result<Digest>> PlatformLayers::machine() {
   TarText tar;
   auto bundle = read_file(settings_.ca_bundle, kMaxCaBytes);
   CO_TRY(tar.add(std::string(kCaPath).substr(1), bundle ? *bundle : ""));
+  CO_TRY(tar.add_folder(settings_.shims_dir + "/build", kNotInContainers, "skerry/build/"), "the shims' common scripts");
   for (const ClientFile& file : settings_.client_files) {
     auto text = read_file(file.host_path, kMaxClientFileBytes);
     if (!text && text.error().code() == ErrorCode::kNotFound) continue;

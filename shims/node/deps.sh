@@ -1,0 +1,3 @@
+#!/bin/sh
+# The build pipeline runs this in the Node.js build image as fn. All of it is in build/deps.js.
+exec node "$(dirname "$0")/build/deps.js"
