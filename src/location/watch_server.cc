@@ -1,5 +1,7 @@
 #include "location/watch_server.h"
 
+#include <algorithm>
+
 #include "os/unix_socket.h"
 
 namespace skerry {
@@ -23,7 +25,35 @@ void WatchServer::serve(UniqueFd connection) {
 
 void WatchServer::enqueue(EdgeConnection& edge, const watch::FromControl& message) {
   edge.outgoing += watch::frame(watch::encode(message));
+  if (edge.outgoing.size() > kMaxPendingBytes) return edge.stream.abort();
   edge.outgoing_ready.set();
+}
+
+void WatchServer::ask(Waiter& waiter, EdgeConnection& edge) {
+  waiter.edge = &edge;
+  ++waiter.tries;
+  enqueue(edge, waiter.request);
+}
+
+void WatchServer::arrived(EdgeConnection& edge) {
+  edges_.push_back(&edge);
+  for (const auto& [id, waiter] : verify_waiters_) {
+    if (waiter->edge != nullptr || waiter->answered || waiter->tries >= kVerifyTries) continue;
+    ask(*waiter, edge);
+    waiter->event.set();
+  }
+}
+
+void WatchServer::left(EdgeConnection& edge) {
+  edges_.remove(&edge);
+  if (edges_.empty()) instances_.clear();
+  for (const auto& [id, waiter] : verify_waiters_) {
+    if (waiter->edge != &edge || waiter->answered) continue;
+    waiter->edge = nullptr;
+    waiter->without_edge_since = loop_.now();
+    if (!edges_.empty() && waiter->tries < kVerifyTries) ask(*waiter, *edges_.back());
+    waiter->event.set();
+  }
 }
 
 Task<void> WatchServer::write_messages(EdgeConnection& edge) {
@@ -44,7 +74,7 @@ Task<void> WatchServer::run_edge(std::unique_ptr<EdgeConnection> edge) {
     co_return;
   }
   enqueue(*edge, std::move(*snapshot));
-  edges_.push_back(edge.get());
+  arrived(*edge);
   logger_.info("an edge follows");
   {
     Scope writer(loop_);
@@ -68,8 +98,7 @@ Task<void> WatchServer::run_edge(std::unique_ptr<EdgeConnection> edge) {
       }
     }
   }
-  edges_.remove(edge.get());
-  if (edges_.empty()) instances_.clear();
+  left(*edge);
   logger_.warn("an edge went away");
 }
 
@@ -103,18 +132,25 @@ Task<bool> WatchServer::publish(watch::FromControl change, uint64_t version, Tim
 }
 
 Task<Result<watch::Verified>> WatchServer::verify(FunctionId function, RevisionConfig revision, TimePoint deadline) {
-  if (edges_.empty()) co_return fail(ErrorCode::kUnavailable, "edge is restarting; try again in a moment");
   Waiter waiter(loop_);
   const uint64_t id = next_verify_++;
+  waiter.request = {id, std::move(function), std::move(revision)};
+  waiter.without_edge_since = loop_.now();
   verify_waiters_[id] = &waiter;
   struct Leave {
     std::map<uint64_t, Waiter*>& map;
     uint64_t id;
     ~Leave() { map.erase(id); }
   } const leave{verify_waiters_, id};
-  enqueue(*edges_.front(), watch::Verify{id, std::move(function), std::move(revision)});
-  (void)co_await waiter.event.wait(deadline);
-  if (!waiter.answered) co_return fail(ErrorCode::kUnavailable, "edge did not say in time whether the revision starts");
+  if (!edges_.empty()) ask(waiter, *edges_.back());
+  while (!waiter.answered) {
+    const bool lost = waiter.edge == nullptr && waiter.tries >= kVerifyTries;
+    const TimePoint until = waiter.edge != nullptr ? deadline : std::min(deadline, waiter.without_edge_since + kEdgeReturns);
+    if (!lost && co_await waiter.event.wait(until) == Wake::kSet) continue;
+    if (waiter.answered) break;
+    if (waiter.edge == nullptr) co_return fail(ErrorCode::kUnavailable, "edge is away, so the revision cannot be started; `skerry status` shows when it is back");
+    co_return fail(ErrorCode::kUnavailable, "edge did not say in time whether the revision starts");
+  }
   co_return std::move(waiter.answer);
 }
 

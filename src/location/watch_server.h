@@ -1,7 +1,8 @@
 // Control's side of the watch (contract/watch.h): tells each connected edge what is in force, and hears what it says.
 //
 // Thread: control's loop. One edge is expected now; a second connection gets the same. Waiting has deadlines; an edge that is away is no error for
-// a change, which is durable in the store and comes with its next snapshot.
+// a change, which is durable in the store and comes with its next snapshot. A request to start a revision outlives the edge that had it: the edge
+// that comes back within kEdgeReturns is asked again, once.
 #pragma once
 
 #include <functional>
@@ -20,6 +21,10 @@ namespace skerry {
 
 class WatchServer {
  public:
+  static constexpr Duration kEdgeReturns = std::chrono::seconds(10);
+  static constexpr int kVerifyTries = 2;                   // a revision that takes edge down with it is not started for ever
+  static constexpr size_t kMaxPendingBytes = 512U << 20;  // for an edge that does not read; it is disconnected, and gets a snapshot when it returns
+
   // The configuration as it stands, for a new connection.
   using MakeSnapshot = std::function<Result<watch::Snapshot>()>;
 
@@ -29,7 +34,7 @@ class WatchServer {
 
   // Sends a change to every edge and waits until one has applied that version. False when none did in time.
   Task<bool> publish(watch::FromControl change, uint64_t version, TimePoint deadline);
-  // Has an edge start one instance of a revision. kUnavailable when no edge is connected or it does not answer in time.
+  // Has an edge start one instance of a revision. kUnavailable when no edge comes or none answers in time.
   Task<Result<watch::Verified>> verify(FunctionId function, RevisionConfig revision, TimePoint deadline);
 
   [[nodiscard]] bool connected() const { return !edges_.empty(); }
@@ -45,14 +50,21 @@ class WatchServer {
   };
   struct Waiter {
     explicit Waiter(Loop& loop) : event(loop) {}
-    Event event;
+    Event event;  // answered, or `edge` changed
+    watch::Verify request;
     watch::Verified answer;
+    EdgeConnection* edge = nullptr;  // who has the request
+    TimePoint without_edge_since{};
+    int tries = 0;
     bool answered = false;
   };
 
   Task<void> run_edge(std::unique_ptr<EdgeConnection> edge);
   Task<void> write_messages(EdgeConnection& edge);
   void enqueue(EdgeConnection& edge, const watch::FromControl& message);
+  void arrived(EdgeConnection& edge);
+  void left(EdgeConnection& edge);
+  void ask(Waiter& waiter, EdgeConnection& edge);
   void on_message(EdgeConnection& edge, watch::FromEdge message);
 
   Loop& loop_;
