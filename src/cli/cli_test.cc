@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "cli/change_tracker.h"
 #include "cli/config.h"
 #include "cli/gateway.h"
 #include "cli/http_client.h"
@@ -68,6 +69,51 @@ TEST(Endpoint, ReadsWhatIsSafe) {
   // SECURITY: a name that only looks like loopback gets no token in the clear.
   EXPECT_FALSE(parse_endpoint("http://127.0.0.1.evil.example"));
   EXPECT_FALSE(parse_endpoint("http://localhost.evil.example"));
+}
+
+TEST(ChangeTracker, FollowsEveryChangeOfAPerson) {
+  ChangeTracker tracker;
+  ChangeTracker::Snapshot folder = {{"a", "1"}};
+  EXPECT_TRUE(tracker.differs(folder));
+  for (int edit = 0; edit < 50; ++edit) {
+    tracker.shipping(folder);
+    EXPECT_TRUE(tracker.shipped(folder).empty());
+    EXPECT_FALSE(tracker.differs(folder));
+    folder["a"] = std::to_string(edit + 2);
+    EXPECT_TRUE(tracker.differs(folder));
+  }
+  tracker.shipping(folder);
+  folder["b"] = "1";
+  EXPECT_TRUE(tracker.differs(folder));
+  folder.erase("b");
+  folder.erase("a");
+  EXPECT_TRUE(tracker.differs(folder));
+}
+
+TEST(ChangeTracker, StopsFollowingAFileThatChangesDuringEveryShip) {
+  ChangeTracker tracker;
+  ChangeTracker::Snapshot folder = {{"a", "1"}, {"noise", "0"}};
+  for (int round = 1; round <= ChangeTracker::kRestlessRounds; ++round) {
+    ASSERT_TRUE(tracker.differs(folder)) << round;
+    tracker.shipping(folder);
+    folder["noise"] = std::to_string(round);
+    const auto restless = tracker.shipped(folder);
+    EXPECT_EQ(restless.size(), round == ChangeTracker::kRestlessRounds ? 1U : 0U) << round;
+  }
+  folder["noise"] = "more";
+  EXPECT_FALSE(tracker.differs(folder));
+  folder["a"] = "2";
+  EXPECT_TRUE(tracker.differs(folder));
+}
+
+TEST(ChangeTracker, OneCalmShipForgivesAFile) {
+  ChangeTracker tracker;
+  ChangeTracker::Snapshot folder = {{"a", "0"}};
+  for (int round = 1; round < 4 * ChangeTracker::kRestlessRounds; ++round) {
+    tracker.shipping(folder);
+    if (round % ChangeTracker::kRestlessRounds != 0) folder["a"] = std::to_string(round);
+    EXPECT_TRUE(tracker.shipped(folder).empty()) << round;
+  }
 }
 
 TEST(PercentEncode, KeepsUnreservedOnly) {

@@ -1,6 +1,10 @@
 #include "cli/project.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "json/json.h"
 #include "manifest/names.h"
@@ -78,6 +82,26 @@ void name_function(Project& project, const ProjectOptions& options) {
     report(project, manifest::Severity::kError, project.name_from, ok.error().message());
 }
 
+// `skerry dev > dev.log` in the project: the file grows with every word this program says, so shipping it
+// would never end.
+void leave_out_own_output(Project& project) {
+  std::vector<manifest::SelectedEntry>& entries = project.selection.entries;
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat output{};
+    if (::fstat(fd, &output) != 0 || !S_ISREG(output.st_mode)) continue;
+    const auto at = std::find_if(entries.begin(), entries.end(), [&](const manifest::SelectedEntry& e) {
+      struct stat file{};
+      return e.kind == manifest::EntryKind::kFile && ::lstat((project.root / e.path).c_str(), &file) == 0 &&
+             file.st_dev == output.st_dev && file.st_ino == output.st_ino;
+    });
+    if (at == entries.end()) continue;
+    project.selection.total_bytes -= at->size_bytes;
+    project.selection.warnings.push_back(
+        fmt::format("`{}` is not uploaded: this program's own output goes there", at->path));
+    entries.erase(at);
+  }
+}
+
 void find_language(Project& project) {
   manifest::Runtime& runtime = project.parsed.manifest.runtime;
   if (runtime.image && !runtime.language) runtime.language = manifest::Language::kImage;
@@ -119,6 +143,7 @@ Outcome<Project> load_project(const ProjectOptions& options) {
   name_function(project, options);
   if (!project.is_image_reference()) {
     TRY_ASSIGN(project.selection, manifest::select_files(project.root));
+    leave_out_own_output(project);
   }
   find_language(project);
   manifest::check_together(project.parsed,

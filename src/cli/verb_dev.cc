@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 
+#include "cli/change_tracker.h"
 #include "cli/folder_watch.h"
 #include "cli/log_lines.h"
 #include "cli/project.h"
@@ -21,6 +22,9 @@
 
 namespace skerry::cli {
 namespace {
+
+inline constexpr int kShipPauseMs = 1000;       // between ships: a person does not read faster
+inline constexpr int kLimitedPauseMs = 30'000;  // after the gateway said that a limit is reached
 
 // SIGINT and SIGTERM as a flag and a readable descriptor, for its lifetime.
 class StopSignal {
@@ -140,63 +144,75 @@ class DevVerb final : public Verb {
   Outcome<Exit> run(Session& session) override {
     options_.name_suffix = "-dev";
     TRY(session.gateway());
-    const Terminal& t = session.terminal();
-    const std::string since = format_since(session.clock().wall_ms());
+    since_ = format_since(session.clock().wall_ms());
     const StopSignal stop;
-    std::unique_ptr<LogFollower> follower;
-    std::string name;
-    std::string shipped;
-    Outcome<Exit> result = Exit::kOk;
-    while (!stop.flag()) {
-      auto project = load_project(options_);
-      if (!project && name.empty()) return std::unexpected(std::move(project.error()));
-      if (project && fingerprint(*project) != shipped) {
-        shipped = fingerprint(*project);
-        if (auto done = ship(session, *project, stop.flag()); done) {
-          name = project->manifest().func_name;
-        } else if (!stop.flag()) {
-          // A gateway that cannot be reached or refuses the token will not do so differently at the next
-          // change of a file.
-          if (done.error().exit == Exit::kUnreachable || done.error().exit == Exit::kAuth) {
-            result = std::unexpected(std::move(done.error()));
-            break;
-          }
-          tell(session, done.error());
-        }
-      } else if (!project) {
-        tell(session, project.error());
-      }
-      if (!name.empty() && !follower) {
-        TRY_ASSIGN(auto gateway, session.new_gateway());
-        follower = std::make_unique<LogFollower>(std::move(gateway), t, name, since,
-                                                 session.json() ? OutputForm::kJson : OutputForm::kText);
-      }
-      auto watch = FolderWatch::make(folders(project ? &*project : nullptr));
-      if (!watch) {
-        result = std::unexpected(Failure(watch.error()));
-        break;
-      }
-      // What changed between the walk and the watch would wait for the next change: look once more.
-      if (project) {
-        auto again = load_project(options_);
-        if (again && fingerprint(*again) != shipped) continue;
-      }
-      const auto woken = watch->wait(stop.fd());
-      if (!woken || *woken == FolderWatch::Woken::kStopped) break;
-    }
-    follower.reset();
-    remove(session, name);
-    return result;
+    auto result = loop(session, stop);
+    follower_.reset();
+    remove(session);
+    if (!result) return std::unexpected(std::move(result.error()));
+    return Exit::kOk;
   }
 
  private:
+  Outcome<> loop(Session& session, const StopSignal& stop) {
+    while (!stop.flag()) {
+      auto project = load_project(options_);
+      if (!project && name_.empty()) return std::unexpected(std::move(project.error()));
+      if (!project) {
+        tell(session, project.error());
+      } else if (tracker_.differs(snapshot(*project))) {
+        TRY(round(session, *project, stop));
+      }
+      TRY_ASSIGN(FolderWatch watch, FolderWatch::make(folders(project ? &*project : nullptr)));
+      // What changed between the walk and the watch would wait for the next change: look once more.
+      if (project) {
+        auto again = load_project(options_);
+        if (again && tracker_.differs(snapshot(*again))) continue;
+      }
+      TRY_ASSIGN(const auto woken, watch.wait(stop.fd()));
+      if (woken == FolderWatch::Woken::kStopped) return {};
+    }
+    return {};
+  }
+
+  // One ship, and the pause after it that bounds how often there can be one.
+  Outcome<> round(Session& session, const Project& project, const StopSignal& stop) {
+    tracker_.shipping(snapshot(project));
+    const auto done = ship(session, project, stop.flag());
+    if (stop.flag()) return {};
+    if (!done) {
+      // A gateway that cannot be reached or refuses the token will not do so differently at the next change
+      // of a file.
+      if (done.error().exit == Exit::kUnreachable || done.error().exit == Exit::kAuth)
+        return std::unexpected(done.error());
+      tell(session, done.error());
+    } else if (!follower_) {
+      TRY_ASSIGN(auto gateway, session.new_gateway());
+      follower_ = std::make_unique<LogFollower>(std::move(gateway), session.terminal(), name_, since_,
+                                                session.json() ? OutputForm::kJson : OutputForm::kText);
+    }
+    pollfd stopped{stop.fd(), POLLIN, 0};
+    const bool limited = !done && done.error().exit == Exit::kLimit;
+    ::poll(&stopped, 1, limited ? kLimitedPauseMs : kShipPauseMs);
+    if (auto after = load_project(options_)) {
+      for (const std::string& path : tracker_.shipped(snapshot(*after))) {
+        session.terminal().warn(
+            fmt::format("`{}` changes all the time; its changes are not followed (name it in .skerryignore "
+                        "to leave it out)",
+                        visible(path)));
+      }
+    }
+    return {};
+  }
+
   static std::string format_since(int64_t now_ms) {
     auto text = parse_moment("1s", "--since", now_ms);
     return text ? *text : std::string();
   }
 
-  static Outcome<> ship(Session& session, const Project& project, const std::atomic<bool>& stop) {
+  Outcome<> ship(Session& session, const Project& project, const std::atomic<bool>& stop) {
     TRY(report_diagnostics(session, project));
+    name_ = project.manifest().func_name;  // from here on the gateway may have it
     ShipFlow flow(session, &stop);
     TRY_ASSIGN(const json::object done, flow.ship(project, ShipCode::kUpload, ShipLink::kLeave));
     const Terminal& t = session.terminal();
@@ -217,16 +233,19 @@ class DevVerb final : public Verb {
     t.note("waiting for a change");
   }
 
-  void remove(Session& session, const std::string& name) const {
-    if (name.empty() || keep_) return;
+  void remove(Session& session) const {
+    if (name_.empty() || keep_) return;
     const Terminal& t = session.terminal();
     auto gateway = session.gateway();
     if (!gateway) return;
-    if (const auto removed = (*gateway)->remove(function_path(name)); !removed)
-      t.warn(fmt::format("{} is still there ({}); `skerry rm {}` removes it", name,
-                         visible(removed.error().message), name));
-    else if (!session.json())
-      t.note(fmt::format("{} {} is removed", t.styled_err(Style::kGreen, "ok"), name));
+    const auto removed = (*gateway)->remove(function_path(name_));
+    if (!removed && removed.error().exit == Exit::kNotFound) return;  // no ship succeeded
+    if (!removed) {
+      t.warn(fmt::format("{} is still there ({}); `skerry rm {}` removes it", name_,
+                         visible(removed.error().message), name_));
+    } else if (!session.json()) {
+      t.note(fmt::format("{} {} is removed", t.styled_err(Style::kGreen, "ok"), name_));
+    }
   }
 
   [[nodiscard]] std::vector<std::string> folders(const Project* project) const {
@@ -238,22 +257,25 @@ class DevVerb final : public Verb {
     return out;
   }
 
-  // Names, sizes and times of what is uploaded: when it is the same, nothing was changed that matters.
-  static std::string fingerprint(const Project& project) {
-    std::string out;
+  static ChangeTracker::Snapshot snapshot(const Project& project) {
+    ChangeTracker::Snapshot out;
     for (const manifest::SelectedEntry& e : project.selection.entries) {
       std::error_code ec;
       const auto time =
           e.kind == manifest::EntryKind::kFile
               ? std::filesystem::last_write_time(project.root / e.path, ec).time_since_epoch().count()
               : 0;
-      out += fmt::format("{}\n{}\n{}\n{}\n{}\n", e.path, e.size_bytes, time, e.executable, e.link_target);
+      out[e.path] = fmt::format("{} {} {} {}", e.size_bytes, time, e.executable, e.link_target);
     }
     return out;
   }
 
   ProjectOptions options_;
   bool keep_ = false;
+  std::string since_;
+  std::string name_;  // of the function on the gateway, once a ship was tried
+  ChangeTracker tracker_;
+  std::unique_ptr<LogFollower> follower_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@ import pty
 import select
 import signal
 import subprocess
+import threading
 import time
 
 from conftest import BINARY, TIMEOUT_S
@@ -121,6 +122,53 @@ def test_dev_ships_at_every_change_shows_the_log_and_removes(cli, gateway, proje
     assert p.returncode == 0, err
     assert "syntax error" in err and "line 1" in err and "waiting for a change" in err
     assert gateway.functions == {} and not (project / ".skerry").exists()
+
+
+def test_dev_does_not_ship_its_own_output(cli, gateway, project):
+    gateway.follow_hold = True
+    with open(project / "dev.log", "wb") as log:
+        p = cli.popen("dev", str(project), stdout=log, stderr=log)
+    try:
+        gateway.wait_for(lambda seen: len(ships(seen)) == 1)
+        (project / "func.py").write_text("def new(): return 2\n")
+        gateway.wait_for(lambda seen: len(ships(seen)) == 2)
+    finally:
+        p.send_signal(signal.SIGINT)
+        assert p.wait(TIMEOUT_S) == 0
+    assert len(ships(gateway.requests)) == 2
+    assert all("dev.log" not in unpack(upload) for upload in gateway.uploads.values())
+    assert "`dev.log` is not uploaded" in (project / "dev.log").read_text()
+
+
+def test_dev_gives_up_on_a_file_that_never_rests(cli, gateway, project):
+    gateway.follow_hold = True
+    stop = threading.Event()
+
+    def write():
+        n = 0
+        while not stop.wait(0.02):
+            n += 1
+            (project / "noise").write_text(str(n))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    p = cli.popen("dev", str(project), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        for line in p.stderr:
+            if "`noise` changes all the time" in line:
+                break
+        else:
+            raise AssertionError("the restless file was never named")
+        before = len(ships(gateway.requests))
+        assert before <= 6
+        (project / "func.py").write_text("def new(): return 2\n")  # the others are still followed
+        gateway.wait_for(lambda seen: len(ships(seen)) == before + 1)
+    finally:
+        stop.set()
+        writer.join()
+        p.send_signal(signal.SIGINT)
+        p.communicate(timeout=TIMEOUT_S)
+    assert p.returncode == 0
 
 
 def test_dev_fails_at_once_without_a_gateway_or_project(cli, project, tmp_path):
