@@ -5,10 +5,14 @@ exec 3>&1 1>&2
 . "$(dirname "$0")/maven.sh"
 cat >/dev/null
 if [ -z "${SKERRY_SOURCES:-}" ]; then
-  # Where Maven would go: a mirror of the machine's settings, else the repository that its super POM names.
-  central=$(sed -n 's/.*<url>\(http[^<]*\)<\/url>.*/\1/p' /skerry/build/settings.xml 2>/dev/null | tail -n 1)
-  if ! grep -q '^ *<mirrorOf>' /skerry/build/settings.xml 2>/dev/null || [ -z "$central" ]; then
-    central=$(unzip -p "$(ls /usr/share/maven/lib/maven-model-builder*.jar | head -n 1)" org/apache/maven/model/pom-4.0.0.xml | sed -n 's/.*<url>\(.*\)<\/url>.*/\1/p' | head -n 1)
+  # Where Maven would go: a mirror of the machine's settings (their comments are full of examples), else what its super POM names.
+  central=
+  if [ -f /skerry/build/settings.xml ]; then
+    central=$(tr '\n' ' ' </skerry/build/settings.xml | sed -e 's/<!--\([^-]\|-[^-]\)*-->//g' -e 's/<mirror>/\n&/g' |
+      sed -n '/<mirrorOf> *\(\*\|external:\*\|[^<]*central\)/s/.*<url> *\([^< ]*\).*/\1/p' | head -n 1)
+  fi
+  if [ -z "$central" ]; then
+    central=$(unzip -p /usr/share/maven/lib/maven-model-builder-3.x.jar org/apache/maven/model/pom-4.0.0.xml | sed -n 's/.*<url>\(.*\)<\/url>.*/\1/p' | head -n 1)
   fi
   reach "$central"
 fi
