@@ -16,8 +16,6 @@
 namespace skerry::sandbox {
 namespace {
 
-
-
 // The MTU of the interface that the default route leaves by: a larger one inside would lose packets on the way.
 uint32_t uplink_mtu() {
   const auto routes = read_file("/proc/net/route", 1 << 20);
@@ -57,6 +55,7 @@ void Filler::run(const volatile bool& stop) {
     const bool work = std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.wanted > 0; });
     poller_.poll(std::chrono::milliseconds(work ? 0 : 1000));
     make_one_slot();
+    end_late_unpack();
   }
 }
 
@@ -69,6 +68,10 @@ void Filler::accept_client() {
   // SECURITY: slots carry namespaces and control groups: root only. Layers: control only.
   if (peer->uid != 0 && peer->uid != settings_.control_uid) {
     logger_.warn("refused a connection", {{"uid", peer->uid}, {"pid", peer->pid}});
+    return;
+  }
+  if (clients_.size() >= kMaxClients) {
+    logger_.warn("refused a connection: too many", {{"uid", peer->uid}, {"limit", kMaxClients}});
     return;
   }
   const int number = fd.get();
@@ -92,7 +95,7 @@ void Filler::read_client(int fd) {
   Client& client = clients_.at(fd);
   // A slot request is four bytes, a layer request never that short.
   if (client.root && received->bytes.size() == sizeof(uint32_t)) {
-    if (auto wanted = decode_want(received->bytes)) client.wanted = std::min<uint32_t>(*wanted, 64);
+    if (auto wanted = decode_want(received->bytes)) client.wanted = std::min<uint32_t>(client.wanted + std::min(*wanted, kMaxWanted), kMaxWanted);
     return;
   }
   auto request = decode_layer_request(received->bytes);
@@ -114,8 +117,14 @@ void Filler::make_one_slot() {
     }
     std::vector<int> fds{slot->user_namespace.get(), slot->layer_mapping.get(), slot->net_namespace.get()};
     for (const UniqueFd& tasks : slot->tasks) fds.push_back(tasks.get());
-    if (send_message(fd, encode_slot(slot->index), fds)) --client.wanted;
-    else (void)cgroups_->remove(settings_.group_name(slot->index));
+    // A client that does not read, or is gone, gets no more of them.
+    if (send_message(fd, encode_slot(slot->index), fds)) {
+      --client.wanted;
+    } else {
+      (void)cgroups_->remove(settings_.group_name(slot->index));
+      client.wanted = 0;
+      ::shutdown(fd, SHUT_RDWR);  // it connects again and asks anew
+    }
     return;
   }
 }

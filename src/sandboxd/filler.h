@@ -9,6 +9,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "contract/sandbox_messages.h"
 #include "os/unix_socket.h"
@@ -24,6 +25,9 @@ class Filler {
   static constexpr size_t kMaxLayerQueue = 64;
   static constexpr uint64_t kMaxLayerBytes = 4ULL << 30;
   static constexpr uint32_t kMaxLayerFiles = 500'000;
+  static constexpr Duration kUnpackTime = std::chrono::minutes(10);  // control waits half as long; the helper's own limit is on CPU time
+  static constexpr size_t kMaxClients = 64;
+  static constexpr uint32_t kMaxWanted = 64;  // slots that one client may have asked for
 
   Filler(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger) {}
   Result<void> prepare(UniqueFd listener);
@@ -46,6 +50,7 @@ class Filler {
     pid_t pid = -1;
     UniqueFd pidfd;
     UniqueFd result;
+    TimePoint deadline{};
   };
 
   void accept_client();
@@ -59,12 +64,14 @@ class Filler {
   Result<void> remove_unfinished_layers();
   void start_next_unpack();
   Result<void> start_unpack(Job job);
+  void end_late_unpack();
   void finish_unpack();
   void answer(int client, const LayerDone& done);
   [[nodiscard]] LayerDone look_up(const std::string& digest, const std::string* subfolder) const;
 
   const Settings& settings_;
   const Logger& logger_;
+  SystemClock clock_;
   std::unique_ptr<Cgroups> cgroups_;
   Poller poller_;
   UniqueFd listener_;

@@ -38,16 +38,18 @@ std::string usable_resolver(std::string_view resolv_conf) {
 
 std::string firewall_rules(const Settings& s, const std::string& resolver) {
   const std::string ours = "\"" + s.interface_prefix() + "*\"";
-  const std::string dns_forward = resolver.empty() ? "" : fmt::format("    ip daddr {0} udp dport 53 accept\n    ip daddr {0} tcp dport 53 accept\n", resolver);
+  const std::string dns_forward = resolver.empty() ? "" : fmt::format("    ip daddr {0} ct status dnat meta l4proto {{ tcp, udp }} th dport 53 accept\n", resolver);
   const std::string dns_nat = resolver.empty() ? ""
-                                               : fmt::format("    iifname {0} ip daddr {1} udp dport 53 dnat ip to {2}\n    iifname {0} ip daddr {1} tcp dport 53 dnat ip to {2}\n",
+                                               : fmt::format("    iifname {0} ip daddr {1} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {2}\n",
                                                              ours, address_text(s.gateway()), resolver);
-  // SECURITY: default deny between containers, to the host, and to every private, link-local, metadata and multicast range.
+  // SECURITY: default deny between containers, to the host, and to every private, link-local, metadata and multicast range. A source address
+  // that does not lead back to its own interface is dropped on arrival (rp_filter alone is undone by a loose setting for all interfaces).
   return fmt::format(R"(add table inet {0}
 delete table inet {0}
 table inet {0} {{
   chain outbound {{
     meta nfproto ipv6 drop
+    ct state invalid drop
     ct state established,related accept
 {3}    ip daddr {{ 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3 }} drop
     fib daddr type local drop
@@ -64,6 +66,10 @@ table inet {0} {{
   chain incoming {{
     type filter hook input priority filter; policy accept;
     iifname {1} drop
+  }}
+  chain spoofed {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname {1} fib saddr . iif oif missing drop
   }}
   chain names {{
     type nat hook prerouting priority dstnat; policy accept;

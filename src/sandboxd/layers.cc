@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -44,6 +45,8 @@ LayerDone failed(const Error& error) { return {false, false, static_cast<uint8_t
   for (int fd = 0; fd < 2; ++fd) ::dup2(null, fd);
   if (::syscall(SYS_close_range, 7, ~0U, 0) != 0) ::_exit(126);
   if (::setgroups(0, nullptr) != 0 || ::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) ::_exit(126);
+  // After the ids, whose change clears it: without a filler nobody waits for the layer, and the next filler removes the folder.
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) ::_exit(126);
   const std::string bytes = std::to_string(r.max_bytes), files = std::to_string(r.max_files);
   // Base images keep their owners; what tenants upload belongs to fn.
   const char* owner = r.subfolder.empty() || r.subfolder == "/" ? "keep" : "fn";
@@ -150,6 +153,7 @@ Result<void> Filler::start_unpack(Job job) {
   u->pidfd = UniqueFd(pidfd);
   u->result = std::move(result.read);
   u->job = std::move(job);
+  u->deadline = clock_.now() + kUnpackTime;
   const std::string map = fmt::format("0 {} {}", kLayerIdBase, kIdsPerRange);
   auto mapped = write_text(fmt::format("/proc/{}/uid_map", pid), map);
   if (mapped) mapped = write_text(fmt::format("/proc/{}/gid_map", pid), map);
@@ -160,6 +164,11 @@ Result<void> Filler::start_unpack(Job job) {
   }
   unpacking_ = std::move(u);
   return poller_.add(unpacking_->pidfd.get(), [this] { finish_unpack(); });
+}
+
+// finish_unpack() follows: the helper's end makes its pidfd readable.
+void Filler::end_late_unpack() {
+  if (unpacking_ && clock_.now() > unpacking_->deadline) ::syscall(SYS_pidfd_send_signal, unpacking_->pidfd.get(), SIGKILL, nullptr, 0);
 }
 
 void Filler::finish_unpack() {
