@@ -2,11 +2,15 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <linux/magic.h>
 
@@ -107,7 +111,24 @@ class CgroupsV1 final : public Cgroups {
   uint64_t memory_bytes(const std::string& group) override { return number_in(path("memory", group) + "/memory.usage_in_bytes"); }
   uint64_t peak_memory_bytes(const std::string& group) override { return number_in(path("memory", group) + "/memory.max_usage_in_bytes"); }
   bool was_out_of_memory(const std::string& group) override { return number_in(path("memory", group) + "/memory.oom_control", "oom_kill ") > 0; }
+  Result<UniqueFd> watch_memory(const std::string& group) override {
+    const std::string folder = path("memory", group);
+    UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!event) return fail_errno("eventfd");
+    TRY_ASSIGN(const UniqueFd control, open_at(AT_FDCWD, folder + "/memory.oom_control", O_RDONLY));
+    TRY(write_text(folder + "/cgroup.event_control", fmt::format("{} {}", event.get(), control.get())));
+    return event;
+  }
   std::vector<pid_t> processes(const std::string& group) override { return pids_in(path("pids", group) + "/cgroup.procs"); }
+  void kill_all(const std::string& group) override {
+    (void)set_frozen(group, false);  // a frozen process does not die
+    for (const pid_t pid : processes(group)) {
+      const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+      // The number may have gone to another process since it was read: it is sent to the one that is still listed after the open.
+      const auto still = processes(group);
+      if (process && std::find(still.begin(), still.end(), pid) != still.end()) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+    }
+  }
   Result<void> remove(const std::string& group) override {
     Result<void> result{};
     for (const std::string& c : controllers_)
@@ -158,7 +179,9 @@ class CgroupsV2 final : public Cgroups {
   uint64_t memory_bytes(const std::string& group) override { return number_in(path(group) + "/memory.current"); }
   uint64_t peak_memory_bytes(const std::string& group) override { return number_in(path(group) + "/memory.peak"); }
   bool was_out_of_memory(const std::string& group) override { return number_in(path(group) + "/memory.events", "oom_kill ") > 0; }
+  Result<UniqueFd> watch_memory(const std::string&) override { return UniqueFd(); }  // memory.oom.group
   std::vector<pid_t> processes(const std::string& group) override { return pids_in(path(group) + "/cgroup.procs"); }
+  void kill_all(const std::string& group) override { (void)write_text(path(group) + "/cgroup.kill", "1"); }
   Result<void> remove(const std::string& group) override { return remove_group(path(group)); }
   std::vector<std::string> list() override { return folders_of(parent_); }
   Result<void> remove_parent() override { return remove_group(parent_); }

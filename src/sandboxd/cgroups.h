@@ -38,8 +38,13 @@ class Cgroups {
   [[nodiscard]] virtual uint64_t peak_memory_bytes(const std::string& group) = 0;
   // Whether the kernel killed something in it for memory.
   [[nodiscard]] virtual bool was_out_of_memory(const std::string& group) = 0;
+  // A descriptor that becomes readable when the group runs out of memory, for the caller to end what is left; empty where the kernel itself
+  // ends all of the group (v2).
+  virtual Result<UniqueFd> watch_memory(const std::string& group) = 0;
   // Every process in it; for reaper and sweep.
   virtual std::vector<pid_t> processes(const std::string& group) = 0;
+  // Thaws it and sends SIGKILL to all that is in it now.
+  virtual void kill_all(const std::string& group) = 0;
   // kConflict (EBUSY) while processes are in it.
   virtual Result<void> remove(const std::string& group) = 0;
   // All groups below the parent.

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include <cstring>
 
 #include "os/file.h"
+#include "sandboxd/namespaces.h"
 #include "sandboxd/seccomp_policy.h"
 #include "sandboxd/settings.h"
 
@@ -38,9 +40,10 @@ struct Context {
   int report;
 };
 
-void send_report(int fd, const Report& report) {
+// False when starter is gone.
+bool send_report(int fd, const Report& report) {
   // Smaller than PIPE_BUF: whole or not at all.
-  [[maybe_unused]] const ssize_t n = ::write(fd, &report, sizeof report);
+  return ::write(fd, &report, sizeof report) == static_cast<ssize_t>(sizeof report);
 }
 
 [[noreturn]] void give_up(int fd, const char* phase, const Error& error) {
@@ -48,7 +51,7 @@ void send_report(int fd, const Report& report) {
   report.status = static_cast<int>(error.code());
   std::strncpy(report.phase, phase, sizeof report.phase - 1);
   std::strncpy(report.message, error.message().c_str(), sizeof report.message - 1);
-  send_report(fd, report);
+  (void)send_report(fd, report);
   ::_exit(127);
 }
 
@@ -59,6 +62,8 @@ Result<void> set_limit(int resource, rlim_t soft, rlim_t hard) {
 }
 
 Result<void> enter_namespaces(const Context& c) {
+  // When the machine itself runs out of memory, functions go before anything else. Where it cannot be said, the kernel's own order stands.
+  (void)write_text("/proc/self/oom_score_adj", "500");
   for (const UniqueFd& tasks : c.slot.tasks)
     if (::write(tasks.get(), "0", 1) != 1) return fail_errno("enter the control group");
   // After the attach, so that the container's view of cgroups begins at its own.
@@ -186,6 +191,7 @@ void execute(const std::vector<std::string>& arguments, const std::vector<std::s
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int s = 1; s < NSIG; ++s) ::signal(s, SIG_DFL);
   ::setsid();
+  ::umask(022);
   if (auto renounced = renounce(c, kFunctionUser); !renounced) give_up(exec_report, "process", renounced.error());
   if (::chdir(c.plan.cwd.c_str()) != 0) give_up(exec_report, "process", Error::from_errno(errno, fmt::format("working directory `{}`", c.plan.cwd)));
   int report = exec_report;
@@ -205,12 +211,13 @@ void execute(const std::vector<std::string>& arguments, const std::vector<std::s
     n = ::read(exec_result, &failure, sizeof failure);
   } while (n < 0 && errno == EINTR);
   if (n == static_cast<ssize_t>(sizeof failure)) {
-    send_report(c.report, failure);
+    (void)send_report(c.report, failure);
     ::_exit(127);
   }
   Report running;
   running.kind = Report::Kind::kRunning;
-  send_report(c.report, running);
+  // A start that nobody waits for any more: no later starter knows of it for certain.
+  if (!send_report(c.report, running)) ::_exit(127);
 
   int report = c.report;
   sigset_t set;
@@ -228,11 +235,28 @@ void execute(const std::vector<std::string>& arguments, const std::vector<std::s
       Report last;
       last.kind = Report::Kind::kEnded;
       last.status = status;
-      send_report(report, last);
+      (void)send_report(report, last);
       ::_exit(0);
     }
     if (::sigwaitinfo(&set, nullptr) == SIGTERM) ::kill(program, SIGTERM);
   }
+}
+
+// Only what the setup needs stays open: a connection that starter had must end with starter, not when this container has its secrets.
+Result<void> close_all_others(const Context& c) {
+  std::vector<int> needed{c.slot.user_namespace.get(), c.slot.net_namespace.get(), c.root, c.report};
+  for (const UniqueFd& tasks : c.slot.tasks) needed.push_back(tasks.get());
+  for (const int fd : {c.fds.in, c.fds.out, c.fds.err, c.fds.listener, c.fds.status, c.fds.secrets})
+    if (fd >= 0) needed.push_back(fd);
+  std::sort(needed.begin(), needed.end());
+  unsigned first = 0;
+  for (const int fd : needed) {
+    const auto number = static_cast<unsigned>(fd);
+    if (number > first && ::syscall(SYS_close_range, first, number - 1, 0) != 0) return fail_errno("close_range");
+    first = std::max(first, number + 1);
+  }
+  if (::syscall(SYS_close_range, first, ~0U, 0) != 0) return fail_errno("close_range");
+  return {};
 }
 
 [[noreturn]] void container_main(const Context& c) {
@@ -240,6 +264,7 @@ void execute(const std::vector<std::string>& arguments, const std::vector<std::s
   sigset_t all;
   sigfillset(&all);
   ::sigprocmask(SIG_BLOCK, &all, nullptr);
+  if (auto closed = close_all_others(c); !closed) give_up(c.report, "process", closed.error());
   if (auto entered = enter_namespaces(c); !entered) give_up(c.report, "mount", entered.error());
   std::vector<std::string> environment = c.plan.env;
   if (c.fds.secrets >= 0) {

@@ -91,7 +91,8 @@ constexpr const char* kReadOnly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"}
 
 Result<void> Mounts::prepare() {
   if (::unshare(CLONE_NEWNS) != 0) return fail_errno("unshare(CLONE_NEWNS)");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return fail_errno("make mounts private");
+  // Slave, not private: nothing goes to the host, and what the host unmounts does not stay pinned here.
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return fail_errno("keep mounts from the host");
   const std::string path = settings_.run_dir + "/mnt";
   TRY(make_directories(path, 0700));
   TRY_ASSIGN(const UniqueFd scratch, new_mount("tmpfs", {{"mode", "0700"}, {"size", "1m"}}, kSafe));

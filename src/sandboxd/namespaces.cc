@@ -2,8 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,12 +24,15 @@ Result<void> write_text(const std::string& path, std::string_view text) {
 
 Result<UniqueFd> make_user_namespace(uint32_t inside, uint32_t outside, uint32_t count) {
   // A user namespace needs a process to be made; it is gone as soon as the descriptor is open.
+  const pid_t parent = ::getpid();
   clone_args args{};
   args.flags = CLONE_NEWUSER;
   args.exit_signal = SIGCHLD;
   const pid_t pid = static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
   if (pid < 0) return fail_errno("clone3(CLONE_NEWUSER)");
   if (pid == 0) {
+    // Goes with its parent; without a parent already, at once.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != parent) ::_exit(0);
     for (;;) ::pause();
   }
   const auto open_mapped = [&]() -> Result<UniqueFd> {
@@ -49,6 +56,17 @@ Result<void> in_net_namespace(int net_namespace, const std::function<Result<void
   // Without a way home everything after would happen in a tenant's namespace.
   if (::setns(home.get(), CLONE_NEWNET) != 0) ::abort();
   return result;
+}
+
+Result<void> bring_loopback_up() {
+  const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("socket");
+  ifreq request{};
+  request.ifr_name[0] = 'l';
+  request.ifr_name[1] = 'o';
+  request.ifr_flags = IFF_UP;
+  if (::ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0) return fail_errno("bring lo up");
+  return {};
 }
 
 Result<UniqueFd> make_net_namespace() {

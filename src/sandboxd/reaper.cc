@@ -41,8 +41,8 @@ void Reaper::accept_client() {
       return;
     }
     if (auto dead = decode_dead(received->bytes)) {
-      remove_files(dead->id);
-      groups_.insert(settings_.group_name(dead->index));
+      if (!dead->id.empty()) remove_files(dead->id);
+      if (dead->index != 0) groups_.insert(settings_.group_name(dead->index));
     }
   };
   if (poller_.add(number, ready)) clients_.emplace(number, std::move(fd));
@@ -65,7 +65,7 @@ void Reaper::remove_files(const std::string& id) {
 }
 
 bool Reaper::remove_group(const std::string& group) {
-  for (const pid_t pid : cgroups_->processes(group)) ::kill(pid, SIGKILL);
+  cgroups_->kill_all(group);
   const auto removed = cgroups_->remove(group);
   return removed.has_value() || removed.error().sys_errno() == ENOENT;
 }
@@ -75,9 +75,9 @@ bool Reaper::remove_group(const std::string& group) {
 void Reaper::sweep_orphans() {
   std::set<std::string> empty;
   for (const std::string& group : cgroups_->list()) {
-    const std::string number = group.substr(1);
-    if (group.empty() || group[0] != 's' || !cgroups_->processes(group).empty()) continue;
-    if (::if_nametoindex((settings_.interface_prefix() + number).c_str()) == 0) empty.insert(group);
+    const uint32_t index = settings_.group_index(group);
+    if (index == 0 || !cgroups_->processes(group).empty()) continue;
+    if (::if_nametoindex(settings_.interface_name(index).c_str()) == 0) empty.insert(group);
   }
   for (const std::string& group : empty) {
     if (!suspected_.contains(group)) continue;

@@ -13,6 +13,13 @@ std::string address_text(uint32_t address) {
   return fmt::format("{}.{}.{}.{}", address >> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255);
 }
 
+uint32_t Settings::group_index(std::string_view group) {
+  if (group.size() < 2 || group[0] != 's' || group[1] == '0') return 0;
+  uint32_t index = 0;
+  const auto parsed = std::from_chars(group.data() + 1, group.data() + group.size(), index);
+  return parsed.ec == std::errc() && parsed.ptr == group.data() + group.size() && index <= kMaxSlotIndex ? index : 0;
+}
+
 Result<Settings> parse_settings(int argc, char** argv) {
   Settings s;
   std::string subnet = "198.18.0.0/16";
@@ -38,8 +45,9 @@ Result<Settings> parse_settings(int argc, char** argv) {
   if (!subnet.ends_with("/16") || ::inet_pton(AF_INET, subnet.substr(0, subnet.size() - 3).c_str(), &parsed) != 1 || (ntohl(parsed.s_addr) & 0xFFFF) != 0)
     return fail(ErrorCode::kInvalidArgument, "--subnet `{}` must be a.b.0.0/16", subnet);
   s.subnet = ntohl(parsed.s_addr);
-  if (s.tag.empty() || s.tag.size() > 32 || s.tag.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") != std::string::npos)
-    return fail(ErrorCode::kInvalidArgument, "--tag `{}` must be lower-case letters and digits", s.tag);
+  if (s.tag.empty() || s.tag.size() > kMaxTagBytes || s.tag.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") != std::string::npos)
+    return fail(ErrorCode::kInvalidArgument, "--tag `{}` must be 1 to {} lower-case letters and digits", s.tag, kMaxTagBytes);
+  if (s.tag == "sk") return fail(ErrorCode::kInvalidArgument, "--tag `sk` would share its interfaces' names with `{}`", kDefaultTag);
   char path[PATH_MAX];
   const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path - 1);
   const std::string own(path, n > 0 ? static_cast<size_t>(n) : 0);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -17,6 +18,9 @@ inline constexpr uint32_t kFunctionUser = 1000;   // fn, inside
 
 [[nodiscard]] constexpr uint32_t slot_id_base(uint32_t index) { return kSlotIdBase + index * kIdsPerRange; }
 
+inline constexpr std::string_view kDefaultTag = "skerry";
+inline constexpr size_t kMaxTagBytes = 9;  // with '-' and five digits: the 15 characters of an interface's name
+
 struct Settings {
   std::string role;
   std::string run_dir = "/run/skerry";
@@ -26,14 +30,16 @@ struct Settings {
   uint32_t subnet = 0;         // host byte order; a /16
   std::string program_dir;     // where skerry-unpack lies
 
-  // "sk-12": at most 15 characters, unique to the tag.
-  [[nodiscard]] std::string interface_prefix() const { return tag == "skerry" ? "sk-" : tag.substr(0, 8) + "-"; }
+  // "sk-12": at most 15 characters, unique to the tag (parse_settings sees to both).
+  [[nodiscard]] std::string interface_prefix() const { return tag == kDefaultTag ? "sk-" : tag + "-"; }
   [[nodiscard]] std::string interface_name(uint32_t index) const { return interface_prefix() + std::to_string(index); }
   [[nodiscard]] uint32_t gateway() const { return subnet + 1; }
   [[nodiscard]] uint32_t address(uint32_t index) const { return subnet + 256 + index; }
   [[nodiscard]] std::string instances_dir() const { return run_dir + "/instances"; }
   [[nodiscard]] std::string layers_dir() const { return state_dir + "/layers"; }
-  [[nodiscard]] std::string group_name(uint32_t index) const { return "s" + std::to_string(index); }
+  [[nodiscard]] static std::string group_name(uint32_t index) { return "s" + std::to_string(index); }
+  // The index in a name that group_name() made, 0 for any other.
+  [[nodiscard]] static uint32_t group_index(std::string_view group);
 };
 
 Result<Settings> parse_settings(int argc, char** argv);

@@ -58,7 +58,8 @@ Result<Dead> decode_dead(std::string_view bytes) {
   dead.index = r.number<uint32_t>();
   dead.id = r.string(26);
   TRY(r.finish("dead container"));
-  if (dead.index == 0 || dead.index > kMaxSlotIndex || !is_ulid(dead.id)) return fail(ErrorCode::kProtocol, "not a container");
+  if (dead.index > kMaxSlotIndex || (!dead.id.empty() && !is_ulid(dead.id)) || (dead.index == 0 && dead.id.empty()))
+    return fail(ErrorCode::kProtocol, "not a container");
   return dead;
 }
 

@@ -22,11 +22,12 @@ struct Slot {
 [[nodiscard]] std::string encode_slot(uint32_t index, std::string_view error = {});
 Result<Slot> decode_slot(Message message);
 
-// starter -> filler: how many slots it has room for.
+// starter -> filler: that many slots more. Each is answered once, by a slot; after an error everything asked for before is forgotten.
 [[nodiscard]] std::string encode_want(uint32_t count);
 Result<uint32_t> decode_want(std::string_view bytes);
 
-// starter -> reaper: a container that has ended.
+// starter -> reaper: a container that has ended. Index 0: only its files are left (the index may belong to another container by now). An
+// empty id: only a control group is left, of a slot or a container whose starter is gone.
 struct Dead {
   uint32_t index = 0;
   std::string id;

@@ -1,17 +1,15 @@
+// starter: how containers are made. See starter.h; who asks is in starter_clients.cc, what becomes of them in starter_ends.cc.
 #include "sandboxd/starter.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "os/file.h"
 #include "sandboxd/namespaces.h"
@@ -23,15 +21,20 @@ namespace {
 
 uint32_t us_between(TimePoint from, TimePoint to) { return static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(to - from).count()); }
 
-// What fails before the container exists, with the phase that it failed in.
-struct Failure {
-  const char* phase;
-  Error error;
-};
+// As many descriptors as this process may have; how many that is.
+size_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
 
 }  // namespace
 
 Result<void> Starter::prepare(UniqueFd listener) {
+  const size_t descriptors = raise_descriptor_limit();
+  max_containers_ = std::min(kMaxContainers, (std::max(descriptors, 2 * kOtherDescriptors) - kOtherDescriptors) / kDescriptorsPerContainer);
   TRY(make_directories(settings_.instances_dir(), 0711));
   if (::chmod(settings_.instances_dir().c_str(), 0711) != 0) return fail_errno("chmod instances");
   TRY_ASSIGN(cgroups_, Cgroups::probe(settings_));
@@ -48,151 +51,49 @@ Result<void> Starter::prepare(UniqueFd listener) {
 void Starter::run(const volatile bool& stop) {
   while (!stop) {
     want_slots();
-    for (auto it = unreaped_.begin(); it != unreaped_.end() && reaper_;)
-      it = send_message(reaper_.get(), *it) ? unreaped_.erase(it) : (reaper_.reset(), std::next(it));
+    send_unreaped();
     poller_.poll(std::chrono::milliseconds(waiting_.empty() ? 1000 : 50));
     while (!waiting_.empty() && now() - waiting_.front().since > kSlotTime) {
-      Waiting late = std::move(waiting_.front());
+      const Waiting late = std::move(waiting_.front());
       waiting_.pop_front();
       fail_start(late, "slot", Error(ErrorCode::kNoCapacity, filler_error_.empty() ? "no slot became free in time" : filler_error_));
     }
   }
 }
 
-// ---- clients
+// ---- slots
 
-void Starter::accept_client() {
-  UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!fd) return;
-  const auto peer = peer_credentials(fd.get());
-  if (!peer) return;
-  Role role;
-  // SECURITY: who may ask for what is the kernel's word, never the message's.
-  if (peer->uid == 0) role = Role::kRoot;
-  else if (peer->uid == settings_.edge_uid) role = Role::kEdge;
-  else if (peer->uid == settings_.control_uid) role = Role::kControl;
-  else {
-    logger_.warn("refused a connection", {{"uid", peer->uid}, {"pid", peer->pid}});
-    return;
+void Starter::want_slots() {
+  if (!filler_) {
+    auto connection = connect_at_once(settings_.run_dir + "/filler.sock");
+    if (!connection) return;
+    filler_ = std::move(*connection);
+    asked_ = 0;
+    (void)poller_.add(filler_.get(), [this] { read_filler(); });
   }
-  const int number = fd.get();
-  if (!poller_.add(number, [this, number] { read_client(number); })) return;
-  clients_.emplace(number, Client{std::move(fd), role});
+  const size_t wanted = std::min<size_t>(kPoolTarget + waiting_.size(), kMaxPool), coming = pool_.size() + asked_;
+  if (coming >= wanted || now() < ask_again_at_) return;
+  if (send_message(filler_.get(), encode_want(static_cast<uint32_t>(wanted - coming)))) asked_ = wanted - pool_.size();
 }
 
-void Starter::drop_client(int fd) {
-  poller_.remove(fd);
-  clients_.erase(fd);
-  std::erase_if(waiting_, [&](const Waiting& w) { return w.client == fd; });
-  // A job belongs to who asked for it; an instance outlives edge.
-  for (auto& [id, container] : containers_) {
-    if (container.owner != fd) continue;
-    container.owner = -1;
-    kill_container(container);
-  }
-}
-
-void Starter::read_client(int fd) {
-  auto received = receive_message(fd);
+void Starter::read_filler() {
+  auto received = receive_message(filler_.get());
   if (!received) {
-    if (received.error().sys_errno() != EAGAIN) drop_client(fd);
+    if (received.error().sys_errno() == EAGAIN) return;
+    poller_.remove(filler_.get());
+    filler_.reset();
     return;
   }
-  auto message = decode_client(received->bytes);
-  Client& client = clients_.at(fd);
-  if (!message) {
-    send(fd, Refused{0, message.error().message()});
+  auto slot = decode_slot(std::move(*received));
+  if (!slot) {
+    filler_error_ = slot.error().message();
+    asked_ = 0;
+    ask_again_at_ = now() + kAskAgainAfter;
     return;
   }
-  handle(client, std::move(*message), std::move(received->fds));
-}
-
-void Starter::send(int client, const StarterMessage& message, std::span<const int> fds) {
-  if (client < 0) return;
-  if (auto sent = send_message(client, encode(message), fds); !sent) {
-    // It does not read: it connects again and lists.
-    logger_.warn("a client does not take its messages", {{"error", sent.error().message()}});
-    if (clients_.contains(client)) ::shutdown(client, SHUT_RDWR);
-  }
-}
-
-int Starter::edge() const {
-  for (const auto& [fd, client] : clients_)
-    if (client.role == Role::kEdge) return fd;
-  for (const auto& [fd, client] : clients_)
-    if (client.role == Role::kRoot) return fd;
-  return -1;
-}
-
-void Starter::handle(Client& client, ClientMessage message, std::vector<UniqueFd> fds) {
-  const int fd = client.fd.get();
-  if (const auto* start = std::get_if<Start>(&message)) return on_start(client, *start, std::move(fds));
-  if (const auto* query = std::get_if<List>(&message)) return list(client, query->request);
-  const auto find = [&](const std::string& id) -> Container* {
-    const auto it = containers_.find(id);
-    if (it == containers_.end()) return nullptr;
-    const bool allowed = client.role == Role::kRoot || (it->second.kind == PlanKind::kInstance) == (client.role == Role::kEdge);
-    return allowed ? &it->second : nullptr;
-  };
-  if (const auto* signal = std::get_if<Signal>(&message)) {
-    Container* c = find(signal->id);
-    if (c == nullptr) return;
-    // A frozen process takes no signal until it is thawed.
-    (void)cgroups_->set_frozen(settings_.group_name(c->index), false);
-    if (signal->kind == SignalKind::kKill) kill_container(*c);
-    else ::syscall(SYS_pidfd_send_signal, c->process.pidfd.get(), SIGTERM, nullptr, 0);
-  } else if (const auto* freeze = std::get_if<SetFrozen>(&message)) {
-    Container* c = find(freeze->id);
-    auto done = c != nullptr ? cgroups_->set_frozen(settings_.group_name(c->index), freeze->frozen) : fail(ErrorCode::kNotFound, "no such container");
-    if (done) send(fd, Done{freeze->request});
-    else send(fd, Refused{freeze->request, done.error().message()});
-  } else if (const auto* more = std::get_if<MoreSockets>(&message)) {
-    Container* c = find(more->id);
-    if (c == nullptr || more->count == 0 || more->count > 8) return send(fd, Refused{more->request, "no such container, or not 1 to 8 sockets"});
-    auto sockets = make_sockets(*c, more->count);
-    if (!sockets) return send(fd, Refused{more->request, sockets.error().message()});
-    std::vector<int> numbers;
-    for (const UniqueFd& s : *sockets) numbers.push_back(s.get());
-    send(fd, Sockets{more->request, more->id}, numbers);
-  } else if (const auto* usage = std::get_if<GetUsage>(&message)) {
-    const Container* c = find(usage->id);
-    if (c == nullptr) return send(fd, Refused{usage->request, "no such container"});
-    const std::string group = settings_.group_name(c->index);
-    send(fd, Usage{usage->request, usage->id, cgroups_->cpu_us(group), cgroups_->memory_bytes(group)});
-  }
-}
-
-void Starter::list(Client& client, uint64_t request) {
-  for (const auto& [id, c] : containers_) {
-    if (c.kind != PlanKind::kInstance || !c.running || client.role == Role::kControl) continue;
-    std::vector<UniqueFd> sockets;
-    if (c.transport == Transport::kTcp && c.has_pipes)
-      if (auto made = make_sockets(c, 4)) sockets = std::move(*made);
-    send(client.fd.get(), Listed{request, id, c.label}, instance_descriptors(c, sockets));
-  }
-  send(client.fd.get(), Done{request});
-}
-
-// ---- starting
-
-Result<StartPlan> Starter::read_plan(const Client& client, const std::vector<UniqueFd>& fds) {
-  if (fds.empty()) return fail(ErrorCode::kProtocol, "a start without a plan");
-  TRY_ASSIGN(const std::string bytes, read_all(fds[0].get(), kMaxPlanBytes), "plan");
-  TRY_ASSIGN(StartPlan plan, StartPlan::decode(bytes));
-  const bool job = plan.kind == PlanKind::kJob;
-  if (client.role != Role::kRoot && job != (client.role == Role::kControl)) return fail(ErrorCode::kForbidden, "this client may not start that kind of container");
-  const size_t expected = 1 + (plan.has_secrets ? 1 : 0) + (job ? 3 : 0);
-  if (fds.size() != expected) return fail(ErrorCode::kProtocol, "a start with {} descriptors, expected {}", fds.size(), expected);
-  if (containers_.contains(plan.id)) return fail(ErrorCode::kConflict, "container {} exists", plan.id);
-  if (containers_.size() + waiting_.size() >= kMaxContainers || waiting_.size() >= kMaxWaiting) return fail(ErrorCode::kNoCapacity, "too many containers");
-  return plan;
-}
-
-void Starter::on_start(Client& client, const Start& start, std::vector<UniqueFd> fds) {
-  auto plan = read_plan(client, fds);
-  if (!plan) return send(client.fd.get(), Refused{start.request, plan.error().message()});
-  Waiting entry{client.fd.get(), start.request, std::move(*plan), std::move(fds), now()};
-  waiting_.push_back(std::move(entry));
+  filler_error_.clear();
+  asked_ -= std::min<size_t>(asked_, 1);
+  pool_.push_back(std::move(*slot));
   serve_waiting();
 }
 
@@ -203,6 +104,19 @@ void Starter::serve_waiting() {
     make_container(std::move(next));
   }
 }
+
+Result<UniqueFd> Starter::connect_at_once(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return fail(ErrorCode::kInvalidArgument, "socket path `{}` is too long", path);
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail_errno("socket");
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return fail_errno("connect `{}`", path);
+  return fd;
+}
+
+// ---- a start
 
 void Starter::fail_start(const Waiting& start, std::string_view phase, const Error& error) {
   logger_.warn("a start failed", {{"id", start.plan.id}, {"phase", phase}, {"error", error.message()}});
@@ -219,86 +133,105 @@ void Starter::make_container(Waiting start) {
   container.kind = start.plan.kind;
   container.transport = start.plan.transport;
   container.request = start.request;
-  container.owner = start.plan.kind == PlanKind::kJob ? start.client : -1;
+  container.client = start.client;
   container.index = index;
   container.slot_us = us_between(start.since, now());
-  if (auto made = make_container_in(std::move(slot), start, container); !made) {
-    const std::string phase = made.error().code() == ErrorCode::kNotFound ? "mount" : "process";
+  const char* phase = "slot";
+  if (auto made = make_container_in(std::move(slot), start, container, phase); !made) {
     fail_start(start, phase, made.error());
-    tell_reaper(index, start.plan.id);
-    return;
+    return tell_reaper(index, start.plan.id);
   }
   const std::string id = container.id;
-  const int report = container.process.report.get(), pidfd = container.process.pidfd.get();
-  containers_.emplace(id, std::move(container));
-  (void)poller_.add(report, [this, id] { on_report(id); });
-  (void)poller_.add(pidfd, [this, id] { on_exit(id); });
+  watch(containers_.emplace(id, std::move(container)).first->second);
 }
 
-Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& container) {
+Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& container, const char*& phase) {
   const StartPlan& plan = start.plan;
   const TimePoint begin = now();
+  if (plan.network == Network::kNone) {
+    // The slot's interface goes with its namespace; what is left is a loopback of its own.
+    TRY_ASSIGN(slot.net_namespace, make_net_namespace());
+    TRY(in_net_namespace(slot.net_namespace.get(), bring_loopback_up));
+  }
+  phase = "cgroup";
   const std::string group = settings_.group_name(slot.index);
-  TRY(cgroups_->set_limits(group, plan.limits), "cgroup");
+  TRY(cgroups_->set_limits(group, plan.limits));
+  TRY_ASSIGN(container.memory, cgroups_->watch_memory(group));
   TRY_ASSIGN(container.cpu, cgroups_->open_cpu_counter(group));
+  phase = "mount";
   TRY_ASSIGN(const UniqueFd root, mounts_.build_root(plan, slot));
   container.mount_us = us_between(begin, now());
   container.launched_at = now();
 
+  phase = "process";
+  std::vector<UniqueFd> program_ends;  // closed here when the container has its copies
+  TRY_ASSIGN(ProgramFds program, make_program_descriptors(start, container, program_ends));
+  UniqueFd secrets;
+  if (plan.has_secrets) {
+    phase = "secrets";
+    TRY_ASSIGN(secrets, deliver_secrets(plan.id, start.fds[1].get(), container.out, container.err));
+    program.secrets = secrets.get();
+    phase = "process";
+  }
+  TRY_ASSIGN(container.process, launch(plan, slot, root.get(), program, mounts_, filter_));
+  if (plan.transport == Transport::kTcp) container.net_namespace = std::move(slot.net_namespace);
+  if (plan.kind == PlanKind::kInstance) {
+    // It runs; without its file it would only be ended by the next starter.
+    if (auto written = write_state({plan.id, slot.index, container.process.pid, plan.transport, plan.label}, settings_); !written)
+      logger_.error("an instance will not outlive starter", {{"id", plan.id}, {"error", written.error().message()}});
+  }
+  return {};
+}
+
+Result<ProgramFds> Starter::make_program_descriptors(const Waiting& start, Container& container, std::vector<UniqueFd>& program_ends) {
+  const StartPlan& plan = start.plan;
   ProgramFds program;
-  UniqueFd out_write, err_write, status_write, listener, secrets;
   if (plan.kind == PlanKind::kJob) {
     const size_t first = plan.has_secrets ? 2 : 1;
     program.in = start.fds[first].get();
     program.out = start.fds[first + 1].get();
     program.err = start.fds[first + 2].get();
-  } else {
-    const auto pipe_pair = [](UniqueFd& read_end, UniqueFd& write_end) -> Result<void> {
-      TRY_ASSIGN(Pipe pipe, make_pipe());
-      read_end = std::move(pipe.read);
-      write_end = std::move(pipe.write);
-      return set_nonblocking(read_end.get());
-    };
-    TRY(pipe_pair(container.out, out_write));
-    TRY(pipe_pair(container.err, err_write));
-    TRY(pipe_pair(container.status, status_write));
-    container.has_pipes = true;
-    program.in = nothing_.get();
-    program.out = out_write.get();
-    program.err = err_write.get();
-    if (plan.transport == Transport::kUnix) {
-      TRY_ASSIGN(listener, listen_unix(fmt::format("{}/{}.sock", settings_.instances_dir(), plan.id), SocketType::kStream,
-                                       {settings_.edge_uid, settings_.edge_gid, 0600}));
-      // Shims expect an ordinary blocking descriptor.
-      ::fcntl(listener.get(), F_SETFL, ::fcntl(listener.get(), F_GETFL) & ~O_NONBLOCK);
-      program.listener = listener.get();
-      program.status = status_write.get();
-    }
+    return program;
   }
-  if (plan.has_secrets) {
-    TRY_ASSIGN(secrets, deliver_secrets(plan.id, start.fds[1].get(), container.out, container.err), "secrets");
-    program.secrets = secrets.get();
+  const auto pipe_to = [&](UniqueFd& read_end) -> Result<int> {
+    TRY_ASSIGN(Pipe pipe, make_pipe());
+    TRY(set_nonblocking(pipe.read.get()));
+    read_end = std::move(pipe.read);
+    program_ends.push_back(std::move(pipe.write));
+    return program_ends.back().get();
+  };
+  program.in = nothing_.get();
+  TRY_ASSIGN(program.out, pipe_to(container.out));
+  TRY_ASSIGN(program.err, pipe_to(container.err));
+  TRY_ASSIGN(const int status, pipe_to(container.status));
+  container.has_pipes = true;
+  if (plan.transport == Transport::kUnix) {
+    TRY_ASSIGN(UniqueFd listener, listen_unix(fmt::format("{}/{}.sock", settings_.instances_dir(), plan.id), SocketType::kStream,
+                                              {settings_.edge_uid, settings_.edge_gid, 0600}));
+    // Shims expect an ordinary blocking descriptor.
+    ::fcntl(listener.get(), F_SETFL, ::fcntl(listener.get(), F_GETFL) & ~O_NONBLOCK);
+    program.listener = listener.get();
+    program.status = status;
+    program_ends.push_back(std::move(listener));
   }
-  TRY_ASSIGN(container.process, launch(plan, slot, root.get(), program, mounts_, filter_));
-  container.net_namespace = std::move(slot.net_namespace);
-  if (plan.kind == PlanKind::kInstance) TRY(write_state({plan.id, slot.index, container.process.pid, plan.transport, plan.label}, settings_));
-  return {};
+  return program;
 }
 
 // keeper gets the program's pipes and gives edge new ones, with every secret's value taken out.
 Result<UniqueFd> Starter::deliver_secrets(const std::string& id, int sealed, UniqueFd& out, UniqueFd& err) {
-  TRY_ASSIGN(const UniqueFd keeper, connect_unix(settings_.run_dir + "/keeper.sock", SocketType::kSeqpacket));
+  TRY_ASSIGN(const UniqueFd keeper, connect_at_once(settings_.run_dir + "/keeper.sock"));
   TRY_ASSIGN(Pipe environment, make_pipe());
   std::vector<int> fds{sealed, environment.write.get()};
-  TRY_ASSIGN(Pipe clean_out, make_pipe());
-  TRY_ASSIGN(Pipe clean_err, make_pipe());
+  Pipe clean_out, clean_err;
   if (out) {
+    TRY_ASSIGN(clean_out, make_pipe());
+    TRY_ASSIGN(clean_err, make_pipe());
+    TRY(set_nonblocking(clean_out.read.get()));
+    TRY(set_nonblocking(clean_err.read.get()));
     fds.insert(fds.end(), {out.get(), err.get(), clean_out.write.get(), clean_err.write.get()});
   }
   TRY(send_message(keeper.get(), encode(Deliver{id}), fds), "keeper");
   if (out) {
-    TRY(set_nonblocking(clean_out.read.get()));
-    TRY(set_nonblocking(clean_err.read.get()));
     out = std::move(clean_out.read);
     err = std::move(clean_err.read);
   }
@@ -328,141 +261,8 @@ std::vector<int> Starter::instance_descriptors(const Container& c, const std::ve
 void Starter::send_started(Container& c) {
   std::vector<UniqueFd> sockets;
   if (c.transport == Transport::kTcp)
-    if (auto made = make_sockets(c, 4)) sockets = std::move(*made);
-  const int client = c.kind == PlanKind::kJob ? c.owner : edge();
-  send(client, Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now())}, instance_descriptors(c, sockets));
-}
-
-// ---- what becomes of them
-
-void Starter::on_report(const std::string& id) {
-  const auto it = containers_.find(id);
-  if (it == containers_.end()) return;
-  Container& c = it->second;
-  Report report;
-  const ssize_t n = ::read(c.process.report.get(), &report, sizeof report);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (n != static_cast<ssize_t>(sizeof report)) {
-    poller_.remove(c.process.report.get());
-    return;
-  }
-  switch (report.kind) {
-    case Report::Kind::kRunning:
-      c.running = true;
-      send_started(c);
-      break;
-    case Report::Kind::kFailed: {
-      c.failed = true;
-      report.phase[sizeof report.phase - 1] = report.message[sizeof report.message - 1] = '\0';
-      logger_.warn("a start failed", {{"id", id}, {"phase", report.phase}, {"error", report.message}});
-      send(c.kind == PlanKind::kJob ? c.owner : edge(), StartFailed{c.request, id, report.phase, report.message, static_cast<uint8_t>(report.status)});
-      break;
-    }
-    case Report::Kind::kEnded: c.last = report; break;
-  }
-}
-
-void Starter::on_exit(const std::string& id) {
-  const auto it = containers_.find(id);
-  if (it == containers_.end()) return;
-  Container& c = it->second;
-  // What the container said last is read before it is forgotten.
-  for (int i = 0; i < 3 && c.process.report; ++i) on_report(id);
-  ::waitpid(c.process.pid, nullptr, WNOHANG);
-  const std::string group = settings_.group_name(c.index);
-  Exited exited;
-  exited.id = id;
-  if (c.last.kind == Report::Kind::kEnded) {
-    if (WIFEXITED(c.last.status)) exited.exit_code = WEXITSTATUS(c.last.status);
-    if (WIFSIGNALED(c.last.status)) exited.term_signal = WTERMSIG(c.last.status);
-  } else {
-    exited.term_signal = SIGKILL;  // the init itself was ended
-  }
-  exited.out_of_memory = cgroups_->was_out_of_memory(group);
-  exited.cpu_us = cgroups_->cpu_us(group);
-  exited.peak_memory_bytes = cgroups_->peak_memory_bytes(group);
-  const bool tell = c.running;
-  const int client = c.kind == PlanKind::kJob ? c.owner : edge();
-  if (!c.running && !c.failed)
-    send(client, StartFailed{c.request, id, "process", "the container ended while it was being set up", static_cast<uint8_t>(ErrorCode::kIo)});
-  if (c.process.report) poller_.remove(c.process.report.get());
-  poller_.remove(c.process.pidfd.get());
-  tell_reaper(c.index, id);
-  containers_.erase(it);
-  if (tell) send(client, exited);
-}
-
-void Starter::kill_container(const Container& c) { ::syscall(SYS_pidfd_send_signal, c.process.pidfd.get(), SIGKILL, nullptr, 0); }
-
-// ---- after a restart
-
-void Starter::adopt() {
-  for (const auto& state : read_states(settings_)) {
-    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, state.pid, 0)));
-    // The number may belong to another process by now: the start time tells.
-    if (!pidfd || !is_same_process(state)) {
-      tell_reaper(state.index, state.id);
-      continue;
-    }
-    Container c;
-    c.id = state.id;
-    c.label = state.label;
-    c.index = state.index;
-    c.transport = state.transport;
-    c.running = true;
-    c.process.pid = state.pid;
-    c.process.pidfd = std::move(pidfd);
-    if (auto net = open_at(AT_FDCWD, fmt::format("/proc/{}/ns/net", state.pid), O_RDONLY)) c.net_namespace = std::move(*net);
-    const int fd = c.process.pidfd.get();
-    const std::string id = c.id;
-    containers_.emplace(id, std::move(c));
-    (void)poller_.add(fd, [this, id] { on_exit(id); });
-    logger_.info("adopted a container", {{"id", id}});
-  }
-}
-
-// ---- filler and reaper
-
-void Starter::want_slots() {
-  if (!filler_) {
-    auto connection = connect_unix(settings_.run_dir + "/filler.sock", SocketType::kSeqpacket);
-    if (connection && set_nonblocking(connection->get())) {
-      filler_ = std::move(*connection);
-      (void)poller_.add(filler_.get(), [this] { read_filler(); });
-    }
-  }
-  if (!reaper_) {
-    if (auto connection = connect_unix(settings_.run_dir + "/reaper.sock", SocketType::kSeqpacket); connection && set_nonblocking(connection->get()))
-      reaper_ = std::move(*connection);
-  }
-  const size_t wanted = std::min<size_t>(kPoolTarget + waiting_.size(), 64);
-  if (filler_ && pool_.size() < wanted) (void)send_message(filler_.get(), encode_want(static_cast<uint32_t>(wanted - pool_.size())));
-}
-
-void Starter::read_filler() {
-  auto received = receive_message(filler_.get());
-  if (!received) {
-    if (received.error().sys_errno() == EAGAIN) return;
-    poller_.remove(filler_.get());
-    filler_.reset();
-    return;
-  }
-  auto slot = decode_slot(std::move(*received));
-  if (!slot) {
-    filler_error_ = slot.error().message();
-    return;
-  }
-  filler_error_.clear();
-  pool_.push_back(std::move(*slot));
-  serve_waiting();
-}
-
-void Starter::tell_reaper(uint32_t index, const std::string& id) {
-  const std::string message = encode_dead({index, id});
-  if (!reaper_ || !send_message(reaper_.get(), message)) {
-    reaper_.reset();
-    unreaped_.push_back(message);  // bounded by kMaxContainers; reaper's own sweep would find it too
-  }
+    if (auto made = make_sockets(c, kSocketsWithStart)) sockets = std::move(*made);
+  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now())}, instance_descriptors(c, sockets));
 }
 
 }  // namespace skerry::sandbox

@@ -2,6 +2,7 @@
 //
 // Root, one thread. Takes no rtnl lock and commits no nft transaction; slots come from filler, leftovers go to reaper. Every message is checked
 // here again, whoever sent it. State that must outlive this process is in <run_dir>/instances/<id>.state; the containers are its truth.
+// In three files: starter.cc makes containers, starter_clients.cc talks to edge and control, starter_ends.cc says what became of containers.
 #pragma once
 
 #include <deque>
@@ -26,9 +27,19 @@ namespace skerry::sandbox {
 class Starter {
  public:
   static constexpr size_t kPoolTarget = 12;      // slots kept ready
+  static constexpr size_t kMaxPool = 64;         // .. and asked for while starts wait
   static constexpr size_t kMaxWaiting = 1024;    // starts that wait for a slot
   static constexpr Duration kSlotTime = std::chrono::seconds(10);
+  static constexpr Duration kAskAgainAfter = std::chrono::milliseconds(100);
   static constexpr size_t kMaxContainers = 10'000;
+  // Descriptors: what one container keeps open here, and what everything else (slots, clients, waiting starts) may use at most.
+  static constexpr size_t kDescriptorsPerContainer = 8;
+  static constexpr size_t kOtherDescriptors = 4096;
+  static constexpr size_t kMaxClients = 256;    // edge, and one for each of control's jobs
+  static constexpr size_t kMaxQueued = 1024;    // messages that a client has not taken yet
+  static constexpr size_t kMaxListings = 64;    // List requests in progress on one connection
+  static constexpr size_t kMaxUnreaped = 20'000;  // told to reaper when it is back
+  static constexpr size_t kSocketsWithStart = 4, kMaxMoreSockets = 8;
 
   Starter(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger), mounts_(settings) {}
 
@@ -38,20 +49,33 @@ class Starter {
 
  private:
   enum class Role : uint8_t { kEdge, kControl, kRoot };
+  struct Outgoing {
+    std::string bytes;
+    std::vector<UniqueFd> fds;
+  };
+  // A List in progress: sent as fast as the client reads, whatever the number of instances.
+  struct Listing {
+    uint64_t request;
+    std::deque<std::string> ids;
+  };
   struct Client {
     UniqueFd fd;
     Role role;
+    std::deque<Outgoing> queue;
+    std::deque<Listing> listings;
   };
   struct Container {
     std::string id;
     std::string label;
     PlanKind kind = PlanKind::kInstance;
-    int owner = -1;  // descriptor of the client that a job belongs to
+    int client = -1;  // who asked for it, while that connection lasts; a job ends with it
     uint32_t index = 0;
     uint64_t request = 0;
     Launched process;
     UniqueFd net_namespace;
     UniqueFd out, err, status, cpu;  // kept, to give them to an edge that restarts
+    UniqueFd memory;                 // readable when the kernel runs out of its memory (cgroup v1)
+    bool out_of_memory = false;
     Transport transport = Transport::kNone;
     bool running = false;
     bool failed = false;
@@ -75,24 +99,37 @@ class Starter {
   void on_start(Client& client, const Start& start, std::vector<UniqueFd> fds);
   Result<StartPlan> read_plan(const Client& client, const std::vector<UniqueFd>& fds);
   void make_container(Waiting start);
-  Result<void> make_container_in(Slot slot, Waiting& start, Container& container);
+  // `phase` is the step that an error belongs to, by the words of StartFailed.
+  Result<void> make_container_in(Slot slot, Waiting& start, Container& container, const char*& phase);
+  Result<ProgramFds> make_program_descriptors(const Waiting& start, Container& container, std::vector<UniqueFd>& program_ends);
   Result<UniqueFd> deliver_secrets(const std::string& id, int sealed, UniqueFd& out, UniqueFd& err);
+  void watch(Container& container);
   void send_started(Container& container);
   std::vector<int> instance_descriptors(const Container& container, const std::vector<UniqueFd>& sockets);
   Result<std::vector<UniqueFd>> make_sockets(const Container& container, size_t count);
   void on_report(const std::string& id);
   void on_exit(const std::string& id);
+  void on_out_of_memory(const std::string& id);
   void kill_container(const Container& container);
   void adopt();
-  void adopt_one(const std::string& id, const std::string& state);
   void list(Client& client, uint64_t request);
   void send(int client, const StarterMessage& message, std::span<const int> fds = {});
+  // Sends what a client did not take before, then what its listings still owe it.
+  void pump(int client);
+  bool pump_listing(Client& client);
+  void give_up_on(int client, const Error& error);
   [[nodiscard]] int edge() const;
+  // Who is told of it: who asked for it; an instance whose edge restarted belongs to the new one. -1: nobody.
+  [[nodiscard]] int recipient(const Container& container) const;
   void fail_start(const Waiting& start, std::string_view phase, const Error& error);
   void want_slots();
   void read_filler();
   void serve_waiting();
+  // Index 0: only files are left. An empty id: only a control group is left.
   void tell_reaper(uint32_t index, const std::string& id);
+  void send_unreaped();
+  // Connects or fails at once: a process that hangs with a full queue of connections must not hang this one.
+  static Result<UniqueFd> connect_at_once(const std::string& path);
   [[nodiscard]] TimePoint now() const { return clock_.now(); }
 
   const Settings& settings_;
@@ -106,10 +143,13 @@ class Starter {
   UniqueFd listener_;
   UniqueFd filler_;
   UniqueFd reaper_;
-  std::vector<std::string> unreaped_;
+  std::deque<std::string> unreaped_;
+  size_t max_containers_ = kMaxContainers;
   std::unordered_map<int, Client> clients_;
   std::map<std::string, Container> containers_;
   std::deque<Slot> pool_;
+  size_t asked_ = 0;           // of filler, and not yet come
+  TimePoint ask_again_at_{};   // after filler failed
   std::deque<Waiting> waiting_;
   std::string filler_error_;
 };

@@ -43,22 +43,34 @@ Result<void> write_state(InstanceState state, const Settings& settings) {
   return write_all(fd.get(), text);
 }
 
-std::vector<InstanceState> read_states(const Settings& settings) {
-  std::vector<InstanceState> out;
+std::set<std::string> instance_ids(const Settings& settings) {
+  std::set<std::string> out;
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(settings.instances_dir().c_str()), ::closedir);
   while (const dirent* entry = dir ? ::readdir(dir.get()) : nullptr) {
-    const std::string name(entry->d_name);
-    if (!name.ends_with(".state") || !is_ulid(name.substr(0, name.size() - 6))) continue;
-    const auto text = read_file(settings.instances_dir() + "/" + name, kMaxStateBytes);
+    const std::string_view name(entry->d_name);
+    const std::string id(name.substr(0, name.find('.')));
+    if ((name.ends_with(".state") || name.ends_with(".sock")) && is_ulid(id)) out.insert(id);
+  }
+  return out;
+}
+
+std::vector<InstanceState> read_states(const Settings& settings) {
+  std::vector<InstanceState> out;
+  for (const std::string& id : instance_ids(settings)) {
+    const auto text = read_file(settings.instances_dir() + "/" + id + ".state", kMaxStateBytes);
     if (!text) continue;
     std::istringstream fields(*text);
     std::string version;
     InstanceState state;
     int transport = 0;
-    if (!(fields >> version >> state.index >> state.pid >> state.start_time >> transport >> state.label) || version != kVersion) continue;
+    if (!(fields >> version >> state.index >> state.pid >> state.start_time >> transport) || version != kVersion || fields.get() != ' ') continue;
+    // The rest but the last newline, whatever bytes it has. A file without that newline was cut short.
+    std::getline(fields, state.label, '\0');
+    if (!state.label.ends_with('\n')) continue;
+    state.label.pop_back();
     if (state.index == 0 || state.index > kMaxSlotIndex || state.pid <= 1 || transport < 0 || transport > 2) continue;
     state.transport = static_cast<Transport>(transport);
-    state.id = name.substr(0, name.size() - 6);
+    state.id = id;
     out.push_back(std::move(state));
   }
   return out;

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct InstanceState {
 Result<void> write_state(InstanceState state, const Settings& settings);
 // Files that are not ours or damaged are left out.
 std::vector<InstanceState> read_states(const Settings& settings);
+// Every id that has a file there: a state, whole or damaged, or a socket.
+std::set<std::string> instance_ids(const Settings& settings);
 // Whether the process with that number is still the one that was started.
 [[nodiscard]] bool is_same_process(const InstanceState& state);
 

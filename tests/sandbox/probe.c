@@ -1,5 +1,5 @@
 /* The program that the sandbox tests run as a container: a tiny HTTP server that does what the path says and reports what it saw.
- * Serves the inherited listening socket (descriptor 3), or TCP port 8080 when there is none. Static, no dependencies. */
+ * Serves the inherited listening socket (descriptor 3), or TCP port 8080 when there is none. With arguments it is a job. Static, no dependencies. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -58,6 +58,14 @@ static void fill_memory(void) {
   }
 }
 
+/* One child takes all the memory; this process has done nothing. */
+static void child_fills_memory(void) {
+  pid_t pid = fork();
+  if (pid == 0) fill_memory();
+  waitpid(pid, NULL, 0);
+  say("the child is gone\n");
+}
+
 static void fork_many(void) {
   int made = 0, error = 0;
   pid_t children[5000];
@@ -112,8 +120,10 @@ static void handle(char* path) {
   else if (strcmp(path, "/env") == 0) for (char** e = environ; *e; ++e) say(*e), say("\n");
   else if (strcmp(path, "/fds") == 0) list_descriptors();
   else if (strcmp(path, "/ids") == 0) say_number("uid", getuid()), say_number("gid", getgid()), say_number("groups", getgroups(0, NULL)), say_number("pid", getpid());
+  else if (strcmp(path, "/umask") == 0) say_number("umask", umask(0));
   else if (strcmp(path, "/cwd") == 0) getcwd(answer, sizeof answer), used = strlen(answer);
   else if (strcmp(path, "/memory") == 0) fill_memory();
+  else if (strcmp(path, "/child-memory") == 0) child_fills_memory();
   else if (strcmp(path, "/fork") == 0) fork_many();
   else if (strncmp(path, "/disk/", 6) == 0) fill_disk(path + 5);
   else if (strncmp(path, "/exit/", 6) == 0) exit(atoi(path + 6));
@@ -136,7 +146,24 @@ static void handle(char* path) {
   } else say("unknown\n");
 }
 
-int main(void) {
+/* As a job: `probe copy` (standard input to output), `probe exit N`, `probe wait` (for ever). */
+static int work(char** argv) {
+  if (strcmp(argv[1], "exit") == 0) return atoi(argv[2]);
+  if (strcmp(argv[1], "wait") == 0) {
+    dprintf(1, "waiting\n");
+    for (;;) pause();
+  }
+  char block[4096];
+  ssize_t n;
+  while ((n = read(0, block, sizeof block)) > 0)
+    if (write(1, block, (size_t)n) != n) return 3;
+  dprintf(2, "%s\n", getenv("PURPOSE") ? getenv("PURPOSE") : "");
+  return n < 0 ? 4 : 0;
+}
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN); /* a caller may have gone away while this was frozen */
+  if (argc > 1) return work(argv);
   int server = 3, is_listening = 0;
   socklen_t size = sizeof is_listening;
   if (getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) != 0 || !is_listening) {

@@ -1,5 +1,6 @@
 """A small client of sandboxd for the tests: its wire codec, its sockets, and the three roles as processes of a test of its own."""
 import array
+import fcntl
 import os
 import pathlib
 import select
@@ -14,7 +15,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("SKERRY_BUILD", ROOT / "build/dev")) / "bin"
 LAYER_ID_BASE = 0x70000000
+SUBNET = "10.199"  # not the one of an installed Skerry, nor of the other tests
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+START, SIGNAL, SET_FROZEN, MORE_SOCKETS, LIST, GET_USAGE = range(6)
 STARTED, START_FAILED, EXITED, LISTED, SOCKETS, USAGE, DONE, REFUSED = range(8)
 
 
@@ -38,10 +41,13 @@ def plan(id_, layers, argv, env=(), kind=0, transport=1, port=0, cwd="/app", lab
             + text("i-test") + struct.pack("<BHBB", transport, port, network, int(secrets)) + struct.pack("<QQIII", memory, scratch, cpu, processes, files))
 
 
-def memfd(data):
-    fd = os.memfd_create("plan")
+F_ADD_SEALS, SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
+
+
+def memfd(data, seals=SEALS):
+    fd = os.memfd_create("plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(fd, data)
-    os.lseek(fd, 0, 0)
+    fcntl.fcntl(fd, F_ADD_SEALS, seals)
     return fd
 
 
@@ -140,7 +146,7 @@ class Sandbox:
         self.layer = self.probe_layer()
 
     def options(self):
-        return ["--run-dir", str(self.run), "--state-dir", str(self.state), "--tag", self.tag, "--subnet", "198.19.0.0/16", "--edge-uid", "61001",
+        return ["--run-dir", str(self.run), "--state-dir", str(self.state), "--tag", self.tag, "--subnet", SUBNET + ".0.0/16", "--edge-uid", "61001",
                 "--edge-gid", "61001", "--control-uid", "61002", "--control-gid", "61002"]
 
     def start(self, role):
@@ -160,6 +166,7 @@ class Sandbox:
         p = self.processes[role]
         p.send_signal(signal.SIGKILL)
         p.wait()
+        (self.run / (role + ".sock")).unlink()  # a connection is for the next one
 
     def connect(self):
         if self.client is None:
@@ -184,9 +191,12 @@ class Sandbox:
         id_ = new_id()
         argv = options.pop("argv", ["/app/probe"])
         layers = options.pop("layers", [self.layer])
-        fd = memfd(plan(id_, layers, argv, **options))
-        client.send(struct.pack("<BQ", 0, 7), [fd])
-        os.close(fd)
+        secrets = options.pop("secrets", b"")
+        fd = memfd(plan(id_, layers, argv, secrets=bool(secrets), **options))
+        sealed = [memfd(secrets)] if secrets else []
+        client.send(struct.pack("<BQ", START, 7), [fd, *sealed])
+        for used in (fd, *sealed):
+            os.close(used)
         return id_
 
     def up(self, **options):
@@ -200,16 +210,82 @@ class Sandbox:
             self.connect().pending.append(m)
         raise TimeoutError
 
+    def job(self, *arguments, client=None, env=(), stdin=None, network=1):
+        """Starts `probe ARGUMENTS` as a job; gives its id and the read ends of its output."""
+        client = client or self.connect()
+        id_ = new_id()
+        null = os.open("/dev/null", os.O_RDONLY)
+        out, out_write = os.pipe()
+        err, err_write = os.pipe()
+        fd = memfd(plan(id_, [self.layer], ["/app/probe", *arguments], env=env, kind=1, transport=0, network=network))
+        client.send(struct.pack("<BQ", START, 8), [fd, null if stdin is None else stdin, out_write, err_write])
+        for used in (null, out_write, err_write, fd):
+            os.close(used)
+        return id_, out, err
+
     def signal(self, id_, kind):
-        self.connect().send(struct.pack("<B", 1) + text(id_) + struct.pack("<B", kind))
+        self.connect().send(struct.pack("<B", SIGNAL) + text(id_) + struct.pack("<B", kind))
+
+    def freeze(self, id_, on):
+        self.connect().send(struct.pack("<BQ", SET_FROZEN, 5) + text(id_) + struct.pack("<B", on))
+        self.connect().wait(DONE)
+
+    def listed(self, client=None):
+        """Ids and labels, as a List tells them."""
+        client = client or self.connect()
+        client.send(struct.pack("<BQ", LIST, 11))
+        found = {}
+        while True:
+            m = client.receive()
+            if m["type"] == DONE:
+                return found
+            if m["type"] == LISTED:
+                found[m["id"]] = m["label"]
+                for fd in m["fds"]:
+                    os.close(fd)
+            else:
+                client.pending.append(m)
+
+    def reconnect(self):
+        if self.client:
+            self.client.close()
+        self.client = None
+        return self.connect()
+
+    def groups(self):
+        """This sandbox's control groups, with the processes in each."""
+        parent = next((p for p in (pathlib.Path("/sys/fs/cgroup/pids") / self.tag, pathlib.Path("/sys/fs/cgroup") / self.tag) if p.exists()), None)
+        found = {}
+        for group in parent.glob("s*") if parent else []:
+            try:
+                found[group.name] = [int(p) for p in (group / "cgroup.procs").read_text().split()]
+            except OSError:
+                pass  # removed meanwhile
+        return found
 
     def leftovers(self):
+        """Control groups, interfaces, nft table, mounts and processes that are still ours."""
         found = []
-        for controller in ("pids", "memory"):
+        for controller in ("pids", "memory", ""):
             parent = pathlib.Path("/sys/fs/cgroup") / controller / self.tag
-            found += [str(p) for p in parent.glob("s*")] if parent.exists() else []
-        found += [n for _, n in socket.if_nameindex() if n.startswith(self.tag[:8] + "-")]
+            found += [str(p) for p in [parent, *parent.glob("s*")] if parent.exists()]
+        found += [n for _, n in socket.if_nameindex() if n.startswith(self.tag + "-")]
+        tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+        found += [line for line in tables.splitlines() if line.endswith(f" {self.tag}")]
+        found += [line for line in open("/proc/mounts") if str(self.folder) in line]
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if str(self.folder).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(f"process {pid}")
+            except OSError:
+                pass
         return found
+
+    def wait_until(self, condition, what, timeout=10):
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, what
+            time.sleep(0.01)
 
     def close(self):
         if self.client:
