@@ -232,17 +232,24 @@ class Connection:
             return
         raise AssertionError(f"bytes instead of the end: {bytes(self._buffer[:200])!r}")
 
-    def drain(self):
-        """Reads and forgets until the shim closes; returns how many bytes there were."""
-        count = len(self._buffer)
-        self._buffer.clear()
+    def read_to_end(self):
+        """All bytes until the shim closes, uninterpreted."""
         try:
             while True:
                 self._fill()
-                count += len(self._buffer)
-                self._buffer.clear()
         except Ended:
-            return count
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            return data
+
+    def drain(self):
+        """Reads and forgets until the shim closes."""
+        try:
+            while True:
+                self._buffer.clear()
+                self._fill()
+        except Ended:
+            pass
 
     def is_quiet(self):
         """True while the connection is open and has nothing to read."""
