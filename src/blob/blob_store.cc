@@ -40,7 +40,7 @@ Result<void> BlobStore::Writer::write(std::string_view bytes) {
   return write_all(fd_.get(), bytes);
 }
 
-Result<Digest> BlobStore::Writer::commit() {
+Result<Digest> BlobStore::Writer::commit(const std::optional<Digest>& expected) {
   // Read back from the file: what is hashed is what is kept, whoever wrote it.
   if (::lseek(fd_.get(), 0, SEEK_SET) < 0) return fail_errno("lseek");
   Sha256 hash;
@@ -56,6 +56,8 @@ Result<Digest> BlobStore::Writer::commit() {
     hash.update({buffer, static_cast<size_t>(n)});
   }
   const Digest digest = Digest::of_bytes(hash.finish());
+  if (expected && *expected != digest)
+    return fail(ErrorCode::kInvalidArgument, "the bytes are {}, not {} as announced: they were changed on their way", digest.str(), expected->str());
   if (::fsync(fd_.get()) != 0) return fail_errno("fsync");
   TRY_ASSIGN(const UniqueFd folder, open_at(AT_FDCWD, directory_, O_RDONLY | O_DIRECTORY));
   if (::renameat(folder.get(), name_.c_str(), folder.get(), digest.hex().c_str()) != 0) return fail_errno("keep the blob");

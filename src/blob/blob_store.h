@@ -1,6 +1,7 @@
 // Blobs: what was uploaded or built, by the digest of its bytes. <dir>/<hex>, complete or not there.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,8 +24,8 @@ class BlobStore {
     ~Writer();
     // kTooLarge past the limit, kNoCapacity on a full disk.
     Result<void> write(std::string_view bytes);
-    // Durable and visible once this returned. The same bytes twice are one blob.
-    Result<Digest> commit();
+    // Durable and visible once this returned. The same bytes twice are one blob. kInvalidArgument, and nothing kept, when it is not `expected`.
+    Result<Digest> commit(const std::optional<Digest>& expected = std::nullopt);
     [[nodiscard]] uint64_t size() const { return size_; }
     // For a writer in another process; commit() then reads the file back.
     [[nodiscard]] int fd() const { return fd_.get(); }

@@ -42,6 +42,15 @@ TEST_F(BlobStoreTest, TheLimitHoldsAndNothingIsLeft) {
   EXPECT_FALSE(temporary_left());
 }
 
+TEST_F(BlobStoreTest, WhatIsNotAsAnnouncedIsNotKept) {
+  BlobStore store = BlobStore::open(folder_).value();
+  auto writer = store.create(100).value();
+  ASSERT_TRUE(writer.write("hello"));
+  const Digest announced = Digest::parse("sha256:" + std::string(64, '0')).value();
+  EXPECT_EQ(writer.commit(announced).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(store.open_blob(Digest::parse("sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824").value()));
+}
+
 TEST_F(BlobStoreTest, WhatAKilledWriterLeftGoesAtTheNextStart) {
   ASSERT_EQ(std::system(("touch " + folder_ + "/.tmp-x").c_str()), 0);
   ASSERT_TRUE(BlobStore::open(folder_));

@@ -13,6 +13,9 @@ namespace skerry {
 namespace {
 
 constexpr size_t kTokenBytes = 32;
+constexpr int64_t kUploadKeptMs = 86'400'000;  // daemon/control.cc removes it then, unless a revision names it
+constexpr size_t kMaxTokens = 1000;  // each has a window of its own in memory
+constexpr size_t kMaxUnsentBytes = 1U << 20;
 constexpr size_t kMaxBuildLogBytes = 16U << 20;
 constexpr auto kFollowEvery = std::chrono::milliseconds(200);
 constexpr size_t kLogTailLines = 20;
@@ -33,7 +36,8 @@ Result<int64_t> parse_time(const std::string& text, int64_t absent) {
   return ms;
 }
 
-// Sends each event of a ship as a line of JSON, in order, and never blocks the ship for a slow client beyond the write timeout.
+// Sends each event of a ship as a line of JSON, in order. The ship never waits for a client: past kMaxUnsentBytes log lines are left out (the whole
+// log is kept by the builder), and a client that takes nothing for the write timeout is given up.
 class ShipStream final : public ShipProgress {
  public:
   ShipStream(Loop& loop, Exchange& exchange) : exchange_(exchange), ready_(loop) {}
@@ -46,7 +50,7 @@ class ShipStream final : public ShipProgress {
     add(json::object{{"event", "stage"}, {"stage", name}, {"state", kStates[static_cast<size_t>(state)]}, {"ms", ms}});
   }
   void log(std::string_view stage_name, std::string_view line) override {
-    add(json::object{{"event", "log"}, {"stage", stage_name}, {"line", line}});
+    if (buffer_.size() < kMaxUnsentBytes) add(json::object{{"event", "log"}, {"stage", stage_name}, {"line", line}});
     tail_.emplace_back(line);
     if (tail_.size() > kLogTailLines) tail_.erase(tail_.begin());
   }
@@ -99,7 +103,7 @@ std::string Gateway::Call::parameter(std::string_view name) const {
     const std::string_view value = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
     for (size_t i = 0; i < value.size(); ++i) {
       unsigned byte = 0;
-      if (value[i] == '%' && i + 2 < value.size() + 0 &&
+      if (value[i] == '%' && i + 2 < value.size() &&
           std::from_chars(value.data() + i + 1, value.data() + i + 3, byte, 16).ptr == value.data() + i + 3) {
         out += static_cast<char>(byte);
         i += 2;
@@ -116,6 +120,12 @@ Task<void> Gateway::upload(Call& call) {
   const auto& head = call.exchange.head();
   if (head.framing == http::Framing::kLength && head.content_length > limits::kUploadBytes)
     co_return co_await refuse(call, 413, "too_large", fmt::format("the upload has {} bytes, the limit is {} MB", head.content_length, limits::kUploadBytes >> 20));
+  std::optional<Digest> expected;
+  if (const std::string_view announced = head.find("skerry-digest"); !announced.empty()) {
+    auto digest = Digest::parse(std::string(announced));
+    if (!digest) co_return co_await refuse(call, std::move(digest).error().context("Skerry-Digest"));
+    expected = std::move(*digest);
+  }
   auto writer = blobs_.create(limits::kUploadBytes);
   if (!writer) co_return co_await refuse(call, writer.error());
   for (;;) {
@@ -126,12 +136,10 @@ Task<void> Gateway::upload(Call& call) {
   }
   if (writer->size() == 0) co_return co_await refuse(call, 400, "bad_request", "the upload is empty: send a tar, gzip-compressed or not");
   const auto size = static_cast<int64_t>(writer->size());
-  auto digest = writer->commit();
+  auto digest = writer->commit(expected);
   if (!digest) co_return co_await refuse(call, digest.error());
-  if (const std::string_view expected = head.find("skerry-digest"); !expected.empty() && expected != digest->str())
-    co_return co_await refuse(call, 400, "bad_request", fmt::format("the upload is {}, not {} as announced: it was changed on its way", digest->str(), expected));
   if (auto kept = store_.put_upload({digest->str(), size, 0, 0}); !kept) co_return co_await refuse(call, kept.error());
-  co_await answer(call, 201, json::object{{"digest", digest->str()}, {"size", size}, {"files", 0}, {"expires_at", format_rfc3339_ms(loop_.clock().wall_ms() + 86'400'000)}});
+  co_await answer(call, 201, json::object{{"digest", digest->str()}, {"size", size}, {"expires_at", format_rfc3339_ms(loop_.clock().wall_ms() + kUploadKeptMs)}});
 }
 
 Task<void> Gateway::ship(Call& call) {
@@ -266,6 +274,8 @@ Task<void> Gateway::secrets_call(Call& call, std::string_view rest) {
   if (method == "PUT") co_return co_await put_secret(call, name);
   if (method == "DELETE") {
     if (auto removed = store_.remove_secret(name, function); !removed) co_return co_await refuse(call, removed.error());
+    auto rollout = co_await deployer_.redeploy_for_secret(name, function, Deployer::SecretChange::kRemoved);
+    if (!rollout) co_return co_await refuse(call, rollout.error());
     call.status = 204;
     (void)co_await call.exchange.respond(204, {}, {}, call.header_lines());
     co_return;
@@ -290,14 +300,19 @@ Task<void> Gateway::put_secret(Call& call, const std::string& name) {
     function = (*found)->id;
   }
   auto rows = store_.secrets();
-  if (rows && rows->size() >= limits::kSecrets * 2) co_return co_await refuse(call, 429, "limit_reached", "too many secrets");
+  if (!rows) co_return co_await refuse(call, rows.error());
+  const auto same_owner = [&](const SecretRow& row) { return row.function == function; };
+  const bool replaced = std::any_of(rows->begin(), rows->end(), [&](const SecretRow& row) { return same_owner(row) && row.name == name; });
+  if (!replaced && std::count_if(rows->begin(), rows->end(), same_owner) >= static_cast<ptrdiff_t>(limits::kSecrets))
+    co_return co_await refuse(call, 429, "limit_reached", fmt::format("there are {} secrets {} already; remove one first", limits::kSecrets, of.empty() ? "shared by all functions" : "of this function"));
   if (auto set = deployer_.set_secret(name, function, secret); !set) co_return co_await refuse(call, set.error());
-  auto redeployed = co_await deployer_.redeploy_for_secret(name, function);
-  if (!redeployed) co_return co_await refuse(call, redeployed.error());
-  json::array names;
-  for (const std::string& n : *redeployed) names.emplace_back(n);
+  auto rollout = co_await deployer_.redeploy_for_secret(name, function, Deployer::SecretChange::kSet);
+  if (!rollout) co_return co_await refuse(call, rollout.error());
+  json::array names, failed;
+  for (const std::string& n : rollout->redeployed) names.emplace_back(n);
+  for (const auto& [n, why] : rollout->failed) failed.push_back(json::object{{"function", n}, {"message", why}});
   co_await answer(call, 200, json::object{{"name", name}, {"function", of.empty() ? json::value(nullptr) : json::value(of)},
-                                          {"updated_at", format_rfc3339_ms(loop_.clock().wall_ms())}, {"redeployed", std::move(names)}});
+                                          {"updated_at", format_rfc3339_ms(loop_.clock().wall_ms())}, {"redeployed", std::move(names)}, {"failed", std::move(failed)}});
 }
 
 // ---- tokens and usage
@@ -320,11 +335,18 @@ Task<void> Gateway::tokens_call(Call& call, std::string_view rest) {
     const std::string name = r.string("name", 100);
     if (name.empty()) r.refuse("name", "is missing");
     if (auto good = r.finish(); !good) co_return co_await refuse(call, good.error());
+    auto rows = store_.tokens();
+    if (!rows) co_return co_await refuse(call, rows.error());
+    if (rows->size() >= kMaxTokens) co_return co_await refuse(call, 429, "limit_reached", fmt::format("there are {} tokens already; remove one first", kMaxTokens));
     const std::string token = "skt_" + base64_url(random_bytes(kTokenBytes)), id = new_ulid();
     if (auto added = store_.add_token({id, name, 0, 0}, hex(sha256(token))); !added) co_return co_await refuse(call, added.error());
     co_return co_await answer(call, 201, json::object{{"id", id}, {"name", name}, {"token", token}});
   }
   if (!rest.empty() && method == "DELETE") {
+    auto rows = store_.tokens();
+    if (!rows) co_return co_await refuse(call, rows.error());
+    if (rows->size() == 1 && rows->front().id == rest.substr(1))
+      co_return co_await refuse(call, 409, "conflict", "this is the only token; make another before removing it, or nobody can use the gateway any more");
     if (auto removed = store_.remove_token(std::string(rest.substr(1))); !removed) co_return co_await refuse(call, removed.error());
     call.status = 204;
     (void)co_await call.exchange.respond(204, {}, {}, call.header_lines());

@@ -150,29 +150,33 @@ Result<void> Deployer::set_secret(const std::string& name, const FunctionId& fun
   return store_.put_secret({name, function, std::move(sealed), static_cast<int64_t>(value.size())});
 }
 
-Result<std::string> Deployer::seal_secrets(const FunctionId& function, const FunctionSpec& spec) {
+Result<std::map<std::string, SecretRow>> Deployer::resolve_secrets(const FunctionId& function, const FunctionSpec& spec) {
   TRY_ASSIGN(const auto rows, store_.secrets());
   // The function's own wins over a shared one of the same name.
-  std::map<std::string, const SecretRow*> available;
+  std::map<std::string, SecretRow> available;
   for (const SecretRow& row : rows)
-    if (row.function.empty()) available[row.name] = &row;
+    if (row.function.empty()) available[row.name] = row;
   for (const SecretRow& row : rows)
-    if (row.function == function) available[row.name] = &row;
-  std::map<std::string, std::string> wanted;  // environment name -> secret
-  if (spec.secrets) {
-    for (const auto& [binding, name] : *spec.secrets) {
-      if (!available.contains(name))
-        return fail(ErrorCode::kInvalidArgument, "the secret `{}` does not exist; `skerry secrets set {}` makes it", name, name);
-      wanted[name] = name;
-      wanted[binding] = name;
-    }
-  } else {
-    for (const auto& [name, row] : available) wanted[name] = name;
+    if (row.function == function) available[row.name] = row;
+  if (!spec.secrets) return available;
+  std::map<std::string, SecretRow> wanted;
+  for (const auto& [binding, name] : *spec.secrets) {
+    const auto found = available.find(name);
+    if (found == available.end())
+      return fail(ErrorCode::kInvalidArgument, "the secret `{}` does not exist; `skerry secrets set {}` makes it", name, name);
+    wanted[name] = found->second;
+    wanted[binding] = found->second;
   }
+  return wanted;
+}
+
+Result<std::string> Deployer::seal_secrets(const FunctionId& function, const FunctionSpec& spec) {
+  TRY_ASSIGN(auto wanted, resolve_secrets(function, spec));
+  // CONTRACT section 3: what [env_vars] sets is later, and wins.
+  for (const auto& [name, value] : spec.env) wanted.erase(name);
   if (wanted.empty()) return std::string();
   std::vector<NamedSecret> opened;
-  for (const auto& [env_name, name] : wanted) {
-    const SecretRow& row = *available.at(name);
+  for (const auto& [env_name, row] : wanted) {
     TRY_ASSIGN(SecretBytes value, vault_.open_sealed(row.sealed, secret_place(row.name, row.function)));
     opened.push_back({env_name, std::move(value)});
   }
@@ -251,27 +255,51 @@ void Deployer::fail_revision(RevisionRow& row, const std::string& why) {
   if (auto updated = store_.update_revision(row); !updated) logger_.error("a failed revision cannot be marked", {{"error", updated.error().message()}});
 }
 
+std::unexpected<ShipFailure> Deployer::fail_ship(RevisionRow& row, const Error& error) {
+  fail_revision(row, error.message());
+  return platform_failed(error);
+}
+
 Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship(ShipRequest request, ShipProgress& progress) {
   auto function = find_or_make(request);
   if (!function) co_return platform_failed(function.error());
   const Busy busy(busy_, function->name);
   if (!busy.mine()) co_return ship_failed("conflict", 409, "", fmt::format("another change of `{}` is under way; wait for it and ship again", function->name));
-  co_return co_await ship_locked(std::move(request), std::move(*function), progress);
+  auto shipped = co_await ship_locked(std::move(request), *function, WithoutEdge::kRefuse, progress);
+  co_await renew_if_stale(function->id, function->name);
+  co_return shipped;
 }
 
-Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship_locked(ShipRequest request, FunctionRow function, ShipProgress& progress) {
+std::expected<BuildResult, ShipFailure> Deployer::active_artifact(const FunctionRow& function, RevisionRow& row) {
+  auto active = store_.find_revision(function.active);
+  if (!active) return platform_failed(active.error());
+  if (!active->has_value()) return ship_failed("not_found", 404, "", fmt::format("`{}` has no code yet; ship it with its code first", function.name));
+  auto kept = artifact_from_json((*active)->artifact_json);
+  if (!kept) return platform_failed(kept.error());
+  row.source_digest = (*active)->source_digest;
+  return std::move(*kept);
+}
+
+Task<std::expected<BuildResult, ShipFailure>> Deployer::build(const ShipRequest& request, const FunctionRow& function, RevisionRow& row, ShipProgress& progress) {
+  BuildRequest order{function.id, function.name, row.id.str(), *request.upload, request.language, request.version, request.spec.build_command,
+                     request.spec.entrypoint, request.spec.health_path, static_cast<uint64_t>(request.spec.memory_mb) << 20};
+  auto built = co_await builder_.build(std::move(order), progress);
+  if (built) co_return std::move(*built);
+  if (built.error().code() != ErrorCode::kFunctionFailed) co_return fail_ship(row, built.error());
+  fail_revision(row, built.error().message());
+  auto [stage, message] = split_stage(built.error().message());
+  co_return ship_failed("build_failed", 422, std::move(stage), std::move(message));
+}
+
+Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship_locked(ShipRequest request, FunctionRow function, WithoutEdge without, ShipProgress& progress) {
   BuildResult artifact;
   RevisionRow row;
-  if (!request.upload) {
-    auto active = store_.find_revision(function.active);
-    if (!active) co_return platform_failed(active.error());
-    if (!active->has_value()) co_return ship_failed("not_found", 404, "", fmt::format("`{}` has no code yet; ship it with its code first", function.name));
-    auto kept = artifact_from_json((*active)->artifact_json);
-    if (!kept) co_return platform_failed(kept.error());
-    artifact = std::move(*kept);
-    row.source_digest = (*active)->source_digest;
-  } else {
+  if (request.upload) {
     row.source_digest = request.upload->str();
+  } else {
+    auto kept = active_artifact(function, row);
+    if (!kept) co_return std::unexpected(kept.error());
+    artifact = std::move(*kept);
   }
   row.id = RevisionId(new_ulid());
   row.function = function.id;
@@ -283,58 +311,54 @@ Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship_locked(ShipRequest 
   row.number = *number;
   progress.accepted(function, row);
 
-  // The secrets first: a name that does not exist fails before a build is made for nothing.
-  auto sealed = seal_secrets(function.id, request.spec);
-  if (!sealed) {
-    fail_revision(row, sealed.error().message());
-    co_return platform_failed(sealed.error());
-  }
+  // The secrets' names first: one that does not exist fails before a build is made for nothing.
+  auto secrets = resolve_secrets(function.id, request.spec);
+  if (!secrets) co_return fail_ship(row, secrets.error());
+  for (const auto& [name, value] : request.spec.env)
+    if (secrets->contains(name)) progress.warning(fmt::format("`{}` is a secret and in [env_vars] too; the value of [env_vars] is used", name));
   if (request.upload) {
-    BuildRequest build{function.id, function.name, row.id.str(), *request.upload, request.language, request.version, request.spec.build_command,
-                       request.spec.entrypoint, request.spec.health_path, static_cast<uint64_t>(request.spec.memory_mb) << 20};
-    auto built = co_await builder_.build(std::move(build), progress);
-    if (!built) {
-      fail_revision(row, built.error().message());
-      if (built.error().code() != ErrorCode::kFunctionFailed) co_return platform_failed(built.error());
-      auto [stage, message] = split_stage(built.error().message());
-      co_return ship_failed("build_failed", 422, std::move(stage), std::move(message));
-    }
+    auto built = co_await build(request, function, row, progress);
+    if (!built) co_return std::unexpected(built.error());
     artifact = std::move(*built);
   }
+  // Sealed after the build, which may take minutes: with the values of now.
+  auto sealed = seal_secrets(function.id, request.spec);
+  if (!sealed) co_return fail_ship(row, sealed.error());
   row.language = artifact.language;
   row.size_bytes = static_cast<int64_t>(artifact.size_bytes);
   row.artifact_json = artifact_to_json(artifact);
   RevisionConfig config = make_config(function, row, request.spec, artifact, std::move(*sealed));
-  row.config_json = json::serialize(config.to_json());
-  if (auto updated = store_.update_revision(row); !updated) co_return platform_failed(updated.error());
-  auto active = co_await verify_and_activate(function, row, std::move(config), progress);
-  if (!active) co_return std::unexpected(active.error());
-  co_return row;
+  const json::object config_json = config.to_json();
+  // Read back as edge will: what edge would refuse must not get into its snapshot.
+  if (auto good = RevisionConfig::from_json(config_json); !good) co_return fail_ship(row, good.error());
+  row.config_json = json::serialize(config_json);
+  if (auto updated = store_.update_revision(row); !updated) co_return fail_ship(row, updated.error());
+  if (auto verified = co_await verify(function, row, std::move(config), without, progress); !verified) co_return std::unexpected(verified.error());
+
+  progress.stage("route", StageState::kBegin, 0);
+  const TimePoint routing = loop_.now();
+  if (auto activated = store_.activate(function.id, row.id); !activated) co_return fail_ship(row, activated.error());
+  if (!co_await publish(function.id)) progress.warning("edge has not confirmed the new route yet; it takes it as soon as it is back");
+  progress.stage("route", StageState::kDone, std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - routing).count());
+  auto stored = store_.find_revision(row.id);
+  if (!stored) co_return platform_failed(stored.error());
+  co_return stored->value_or(row);
 }
 
-Task<std::expected<void, ShipFailure>> Deployer::verify_and_activate(FunctionRow function, RevisionRow& row, RevisionConfig config, ShipProgress& progress) {
+Task<std::expected<void, ShipFailure>> Deployer::verify(const FunctionRow& function, RevisionRow& row, RevisionConfig config, WithoutEdge without, ShipProgress& progress) {
+  if (without == WithoutEdge::kActivate && !watch_.connected()) co_return std::expected<void, ShipFailure>{};
   progress.stage("start", StageState::kBegin, 0);
-  const TimePoint begin = loop_.now();
-  const TimePoint deadline = begin + std::chrono::milliseconds(config.start_timeout_ms) + kVerifySlack;
+  const TimePoint deadline = loop_.now() + std::chrono::milliseconds(config.start_timeout_ms) + kVerifySlack;
   auto verified = co_await watch_.verify(function.id, std::move(config), deadline);
   if (!verified) {
-    fail_revision(row, verified.error().message());
-    co_return platform_failed(verified.error());
+    if (without == WithoutEdge::kActivate && verified.error().code() == ErrorCode::kUnavailable) co_return std::expected<void, ShipFailure>{};
+    co_return fail_ship(row, verified.error());
   }
   if (!verified->ok) {
     fail_revision(row, verified->phase + ": " + verified->message);
     co_return ship_failed("start_failed", 422, verified->phase, verified->message);
   }
   progress.stage("start", StageState::kDone, verified->ms);
-  progress.stage("route", StageState::kBegin, 0);
-  const TimePoint routing = loop_.now();
-  if (auto activated = store_.activate(function.id, row.id); !activated) {
-    fail_revision(row, activated.error().message());
-    co_return platform_failed(activated.error());
-  }
-  row.state = RevisionState::kReady;
-  if (!co_await publish(function.id)) progress.warning("edge has not confirmed the new route yet; it takes it as soon as it is back");
-  progress.stage("route", StageState::kDone, std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - routing).count());
   co_return std::expected<void, ShipFailure>{};
 }
 
@@ -349,6 +373,7 @@ Task<Result<void>> Deployer::rollback(FunctionRow function, std::string revision
   if (found->state != RevisionState::kReady) co_return fail(ErrorCode::kConflict, "revision `{}` never became ready: {}", revision, found->error);
   CO_TRY(store_.activate(function.id, found->id));
   (void)co_await publish(function.id);
+  co_await renew_if_stale(function.id, function.name);
   co_return Result<void>{};
 }
 
@@ -357,6 +382,7 @@ Task<Result<void>> Deployer::remove(FunctionRow function) {
   if (!busy.mine()) co_return fail(ErrorCode::kConflict, "another change of `{}` is under way", function.name);
   CO_TRY(store_.remove_function(function.id));
   (void)co_await publish(function.id);
+  stale_.erase(function.name);
   co_return Result<void>{};
 }
 
@@ -370,29 +396,60 @@ class QuietProgress final : public ShipProgress {
 };
 }  // namespace
 
-Task<Result<std::vector<std::string>>> Deployer::redeploy_for_secret(std::string name, FunctionId only) {
-  std::vector<std::string> redeployed;
+Task<std::expected<void, ShipFailure>> Deployer::renew(FunctionRow function) {
+  auto active = store_.find_revision(function.active);
+  if (!active) co_return platform_failed(active.error());
+  if (!*active) co_return std::expected<void, ShipFailure>{};  // nothing in traffic: its first ship takes the secrets
+  auto spec_json = json::parse((*active)->spec_json);
+  // The caps were checked when it was shipped; an operator who lowered them since does not break it here.
+  auto spec = spec_json ? FunctionSpec::from_json(*spec_json, SpecCaps{INT32_MAX, INT32_MAX}) : pass(std::move(spec_json).error());
+  if (!spec) co_return platform_failed(spec.error());
+  ShipRequest request;
+  request.name = function.name;
+  request.spec = std::move(*spec);
+  request.language = (*active)->language;
+  QuietProgress quiet;
+  auto shipped = co_await ship_locked(std::move(request), function, WithoutEdge::kActivate, quiet);
+  if (!shipped) {
+    logger_.warn("a function could not take a changed secret", {{"function", function.name}, {"error", shipped.error().message}});
+    co_return std::unexpected(shipped.error());
+  }
+  co_return std::expected<void, ShipFailure>{};
+}
+
+Task<void> Deployer::renew_if_stale(FunctionId id, std::string name) {
+  while (stale_.erase(name) > 0) {  // once for each secret that was set meanwhile at most
+    auto function = store_.find_function(id.str());
+    if (function && *function) (void)co_await renew(std::move(**function));
+  }
+}
+
+Task<Result<SecretRollout>> Deployer::redeploy_for_secret(std::string name, FunctionId only, SecretChange change) {
+  SecretRollout rollout;
   CO_TRY_ASSIGN(const auto functions, store_.functions());
-  for (const FunctionRow& function : functions) {
-    if (function.active.empty() || (!only.empty() && function.id != only)) continue;
-    CO_TRY_ASSIGN(const auto active, store_.find_revision(function.active));
+  for (const FunctionRow& listed : functions) {
+    if (!only.empty() && listed.id != only) continue;
+    // Read again: earlier functions of this list took their time.
+    CO_TRY_ASSIGN(const auto function, store_.find_function(listed.id.str()));
+    if (!function) continue;
+    const Busy busy(busy_, function->name);
+    if (!busy.mine()) {
+      stale_.insert(function->name);  // whoever changes it renews it afterwards
+      rollout.redeployed.push_back(function->name);
+      continue;
+    }
+    CO_TRY_ASSIGN(const auto active, store_.find_revision(function->active));
     if (!active) continue;
     CO_TRY_ASSIGN(const json::value spec_json, json::parse(active->spec_json));
-    CO_TRY_ASSIGN(FunctionSpec spec, FunctionSpec::from_json(spec_json, SpecCaps{INT32_MAX, INT32_MAX}));
-    const bool gets_it = !spec.secrets || std::any_of(spec.secrets->begin(), spec.secrets->end(), [&](const auto& s) { return s.second == name; });
-    if (!gets_it) continue;
-    QuietProgress quiet;
-    ShipRequest request;
-    request.name = function.name;
-    request.spec = std::move(spec);
-    request.language = active->language;
-    const Busy busy(busy_, function.name);
-    if (!busy.mine()) continue;  // the change under way reads the secrets itself
-    auto shipped = co_await ship_locked(std::move(request), function, quiet);
-    if (shipped) redeployed.push_back(function.name);
-    else logger_.warn("a function could not take a changed secret", {{"function", function.name}, {"error", shipped.error().message}});
+    CO_TRY_ASSIGN(const FunctionSpec spec, FunctionSpec::from_json(spec_json, SpecCaps{INT32_MAX, INT32_MAX}));
+    if (spec.secrets && (change == SecretChange::kRemoved || std::none_of(spec.secrets->begin(), spec.secrets->end(), [&](const auto& s) { return s.second == name; })))
+      continue;
+    auto renewed = co_await renew(*function);
+    co_await renew_if_stale(function->id, function->name);
+    if (renewed) rollout.redeployed.push_back(function->name);
+    else rollout.failed.emplace_back(function->name, renewed.error().message);
   }
-  co_return redeployed;
+  co_return rollout;
 }
 
 }  // namespace skerry

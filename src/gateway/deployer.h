@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -46,6 +47,12 @@ struct ShipFailure {
   std::string message;
 };
 
+// What a changed secret did to the functions that get it.
+struct SecretRollout {
+  std::vector<std::string> redeployed;                        // names; the value is in use, or will be as soon as edge is back
+  std::vector<std::pair<std::string, std::string>> failed;    // name and why: the function goes on with the value it had
+};
+
 class Deployer {
  public:
   static constexpr size_t kTagHosts = 10;  // revisions that keep a host of their own
@@ -61,8 +68,10 @@ class Deployer {
   Task<std::expected<RevisionRow, ShipFailure>> ship(ShipRequest request, ShipProgress& progress);
   Task<Result<void>> rollback(FunctionRow function, std::string revision);
   Task<Result<void>> remove(FunctionRow function);
-  // Config revisions for every function that gets that secret; their names.
-  Task<Result<std::vector<std::string>>> redeploy_for_secret(std::string name, FunctionId only);
+  // Config revisions for every function that gets that secret. One that is being shipped gets its revision when that ship is over.
+  // A removed secret goes out of functions that get all; one that lists it by name keeps it until its next ship, which fails by name.
+  enum class SecretChange : uint8_t { kSet, kRemoved };
+  Task<Result<SecretRollout>> redeploy_for_secret(std::string name, FunctionId only, SecretChange change);
 
   // Sealed under the vault's key, or removed; does not redeploy.
   Result<void> set_secret(const std::string& name, const FunctionId& function, const SecretBytes& value);
@@ -72,14 +81,25 @@ class Deployer {
 
  private:
   Result<FunctionRow> find_or_make(const ShipRequest& request);
+  // Environment name -> the secret that goes there. kInvalidArgument names a listed one that does not exist.
+  Result<std::map<std::string, SecretRow>> resolve_secrets(const FunctionId& function, const FunctionSpec& spec);
   Result<std::string> seal_secrets(const FunctionId& function, const FunctionSpec& spec);
   RevisionConfig make_config(const FunctionRow& function, const RevisionRow& revision, const FunctionSpec& spec, const BuildResult& artifact, std::string sealed);
-  Task<std::expected<void, ShipFailure>> verify_and_activate(FunctionRow function, RevisionRow& row, RevisionConfig config, ShipProgress& progress);
-  Task<std::expected<RevisionRow, ShipFailure>> ship_locked(ShipRequest request, FunctionRow function, ShipProgress& progress);
+  // Whether a revision may take traffic though no edge is there to try it: only one whose code is known to start.
+  enum class WithoutEdge : uint8_t { kRefuse, kActivate };
+  Task<std::expected<void, ShipFailure>> verify(const FunctionRow& function, RevisionRow& row, RevisionConfig config, WithoutEdge without, ShipProgress& progress);
+  Task<std::expected<RevisionRow, ShipFailure>> ship_locked(ShipRequest request, FunctionRow function, WithoutEdge without, ShipProgress& progress);
+  std::expected<BuildResult, ShipFailure> active_artifact(const FunctionRow& function, RevisionRow& row);
+  Task<std::expected<BuildResult, ShipFailure>> build(const ShipRequest& request, const FunctionRow& function, RevisionRow& row, ShipProgress& progress);
+  // The same code and configuration once more, with the secrets as they are now.
+  Task<std::expected<void, ShipFailure>> renew(FunctionRow function);
+  // At the end of every change of a function: renews it when a secret changed meanwhile.
+  Task<void> renew_if_stale(FunctionId id, std::string name);
   Result<FunctionConfig> function_config(const FunctionRow& function);
   Task<bool> publish(FunctionId function);
   std::string host(const FunctionRow& function) const;
   void fail_revision(RevisionRow& row, const std::string& why);
+  std::unexpected<ShipFailure> fail_ship(RevisionRow& row, const Error& error);
 
   Loop& loop_;
   const Logger& logger_;
@@ -89,7 +109,8 @@ class Deployer {
   WatchServer& watch_;
   DeploySettings settings_;
   CertificateText certificate_;
-  std::set<std::string> busy_;  // functions that are being changed, by name
+  std::set<std::string> busy_;   // functions that are being changed, by name
+  std::set<std::string> stale_;  // of these, whose secrets changed meanwhile
 };
 
 }  // namespace skerry
