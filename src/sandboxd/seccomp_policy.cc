@@ -1,5 +1,6 @@
 #include "sandboxd/seccomp_policy.h"
 
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -12,6 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <memory>
 
 #include "os/file.h"
@@ -70,9 +74,19 @@ Result<void> add_rules(scmp_filter_ctx context) {
   // Personality: only asking and the ordinary one.
   for (const uint64_t persona : {uint64_t{PER_LINUX}, uint64_t{0xFFFFFFFF}})
     TRY(check(::seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1, SCMP_A0(SCMP_CMP_EQ, persona)), "personality"));
-  // SECURITY: TIOCSTI types into a terminal's input (CVE-2016-2568 and others). The request is 32 bits wide to the kernel.
-  return check(::seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1_32(SCMP_CMP_NE, TIOCSTI)), "ioctl");
+  return check(::seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 0), "ioctl");
 }
+
+// Runs before the list. SECURITY: TIOCSTI and TIOCLINUX type into a terminal's input (CVE-2016-2568 and others). The kernel looks at the low 32
+// bits of the request only, and libseccomp compares all 64 for "not equal", so that a set high bit would pass (CVE-2019-10063).
+constexpr sock_filter kPrologue[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),  // little-endian: the low half
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+};
 
 }  // namespace
 
@@ -87,8 +101,9 @@ Result<std::vector<sock_filter>> compile_seccomp_policy() {
   TRY(check(::seccomp_export_bpf(context.get(), memory.get()), "export"));
   if (::lseek(memory.get(), 0, SEEK_SET) < 0) return fail_errno("lseek");
   TRY_ASSIGN(const std::string bytes, read_all(memory.get(), 1 << 20));
-  std::vector<sock_filter> program(bytes.size() / sizeof(sock_filter));
-  bytes.copy(reinterpret_cast<char*>(program.data()), program.size() * sizeof(sock_filter));
+  std::vector<sock_filter> program(std::size(kPrologue) + bytes.size() / sizeof(sock_filter));
+  std::copy(std::begin(kPrologue), std::end(kPrologue), program.begin());
+  std::memcpy(program.data() + std::size(kPrologue), bytes.data(), bytes.size() / sizeof(sock_filter) * sizeof(sock_filter));
   return program;
 }
 

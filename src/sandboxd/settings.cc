@@ -27,7 +27,10 @@ Result<Settings> parse_settings(int argc, char** argv) {
   s.role = argv[1];
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string_view name = argv[i], value = argv[i + 1];
-    const auto number = [&](uint32_t& out) { return std::from_chars(value.data(), value.data() + value.size(), out).ptr == value.data() + value.size(); };
+    const auto number = [&](uint32_t& out) {
+      const auto parsed = std::from_chars(value.data(), value.data() + value.size(), out);
+      return parsed.ec == std::errc() && parsed.ptr == value.data() + value.size();
+    };
     bool ok = true;
     if (name == "--run-dir") s.run_dir = value;
     else if (name == "--state-dir") s.state_dir = value;

@@ -68,7 +68,8 @@ def test_kernel_files_are_hidden_or_closed(instance, path):
                                        ("setns", "308/0/0"), ("bpf", "321"), ("keyctl", "250"), ("add_key", "248"), ("io_uring_setup", "425"),
                                        ("perf_event_open", "298"), ("ptrace", "101"), ("process_vm_readv", "310"), ("userfaultfd", "323"),
                                        ("open_by_handle_at", "304"), ("init_module", "175"), ("kexec_load", "246"), ("reboot", "169"), ("swapon", "167"),
-                                       ("clone3", "435"), ("clone with a user namespace", "56/268435473"), ("raw socket", "41/17/3"), ("syslog", "103")])
+                                       ("clone3", "435"), ("clone with a user namespace", "56/268435473"), ("raw socket", "41/17/3"), ("syslog", "103"),
+                                       ("ioctl TIOCSTI", f"16/0/{0x5412}"), ("ioctl TIOCSTI with a high bit", f"16/0/{0x100005412}"), ("ioctl TIOCLINUX", f"16/0/{0x541C}")])
 def test_system_calls_that_are_closed(instance, name, call):
     values = instance.values("/syscall/" + call)
     assert (values["result"], values["errno"]) == ("-1", "38"), (name, values)
