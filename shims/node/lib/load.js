@@ -31,13 +31,19 @@ async function loadMain(app, entry, args) {
   if (!asModule) {
     try {
       // The second argument is the parent; true makes `require.main === module` hold.
-      return await Module._load(file, null, true);
+      const exported = await Module._load(file, null, true);
+      if (!isEmpty(exported)) return exported;
+      // The file may have the syntax of an ES module without a package.json that says so: then node has begun to import it, and the import below joins that. Of a
+      // CommonJS file it gives what is loaded already.
     } catch (error) {
-      // The file has no package.json with a type, but is an ES module (that awaits at its top level): node itself would load it as one.
       if (error === null || typeof error !== 'object' || (error.code !== 'ERR_REQUIRE_ASYNC_MODULE' && error.code !== 'ERR_REQUIRE_ESM')) throw error;
     }
   }
   return import(require('node:url').pathToFileURL(file).href);
+}
+
+function isEmpty(exported) {
+  return exported !== null && typeof exported === 'object' && Object.getPrototypeOf(exported) === Object.prototype && Object.keys(exported).length === 0;
 }
 
 function member(target, name) {

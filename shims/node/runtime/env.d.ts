@@ -1,0 +1,2 @@
+// Written anew at each build, from the project's manifest.
+export interface DeclaredBindings {}
