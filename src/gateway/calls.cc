@@ -222,17 +222,24 @@ Task<void> Gateway::logs(Call& call, const FunctionRow& function) {
   call.status = 200;
   call.exchange.begin(200, "content-type: application/x-ndjson\r\n" + call.header_lines(), BodyKind::kChunked);
   if (!co_await call.exchange.flush()) co_return;
-  uint64_t cursor = query.after_cursor;
-  do {
+  LogReader::Follower follower(logs_, function.id);
+  if (follow) follower.skip_to_end();
+  for (bool more = true; more;) {
+    const bool from_cursor = query.after_cursor != 0;
     auto page = logs_.read(function.id, query);
     if (!page) break;
     if (!page->lines.empty() && !co_await call.exchange.body(page->lines)) co_return;
-    cursor = std::max(cursor, page->last_cursor);
-    if (!follow) break;
-    // From the first look on only what is new; 1 stands for "from the beginning" when nothing was there.
-    query.after_cursor = std::max<uint64_t>(cursor, 1);
+    // Lines that came between skip_to_end() and read() are known by their cursor.
+    query.after_cursor = page->last_cursor;
+    // Who follows from a cursor misses nothing, however many pages it takes.
+    more = follow && from_cursor && page->count > 0;
+  }
+  while (follow && !call.exchange.stream().hung_up()) {
     co_await loop_.sleep_until(loop_.now() + kFollowEvery);
-  } while (!call.exchange.stream().hung_up());
+    const LogPage added = follower.look(query);
+    query.after_cursor = std::max(query.after_cursor, added.last_cursor);
+    if (!added.lines.empty() && !co_await call.exchange.body(added.lines)) co_return;
+  }
   (void)co_await call.exchange.finish();
 }
 
