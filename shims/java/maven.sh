@@ -34,6 +34,6 @@ cat >/tmp/settings.xml <<END
 <profiles><profile><id>skerry</id><repositories>$(repositories repository)</repositories><pluginRepositories>$(repositories pluginRepository)</pluginRepositories></profile></profiles>
 <activeProfiles><activeProfile>skerry</activeProfile></activeProfiles></settings>
 END
-maven="mvn -B -q -s /tmp/settings.xml -Dmaven.wagon.http.connectionTimeout=6000 -Dmaven.wagon.http.readTimeout=8000 -Dmaven.wagon.rto=8000 -Dmaven.wagon.http.retryHandler.count=0 -Daether.connector.connectTimeout=6000 -Daether.connector.requestTimeout=8000"
+maven="mvn -B -q -Dstyle.color=never -s /tmp/settings.xml -Dmaven.wagon.http.connectionTimeout=6000 -Dmaven.wagon.http.readTimeout=8000 -Dmaven.wagon.rto=8000 -Dmaven.wagon.http.retryHandler.count=0 -Daether.connector.connectTimeout=6000 -Daether.connector.requestTimeout=8000"
 [ ! -f /skerry/build/settings.xml ] || maven="$maven -gs /skerry/build/settings.xml"
 [ ! -f .mvn/settings.xml ] || maven="$maven -s .mvn/settings.xml"

@@ -11,6 +11,24 @@ namespace {
 constexpr int kReadsInARow = 16;  // then others on the loop have their turn
 }
 
+std::string shown_line(std::string_view text) {
+  while (text.ends_with('\r')) text.remove_suffix(1);
+  if (const size_t redrawn = text.rfind('\r'); redrawn != std::string_view::npos) text.remove_prefix(redrawn + 1);
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == 0x1b && i + 1 < text.size() && text[i + 1] == '[') {
+      // SECURITY: a package's install script could move the reader's cursor, rename the window or hide what it printed.
+      for (i += 2; i < text.size() && !(text[i] >= '@' && text[i] <= '~'); ++i) {
+      }
+      continue;
+    }
+    if (c >= 0x20 && c != 0x7f) out += text[i];
+    else if (c == '\t') out += "  ";
+  }
+  return out;
+}
+
 Result<BuildLog> BuildLog::create(const std::string& folder, const std::string& build_id, BuildProgress& progress) {
   // SECURITY: the id becomes a file name.
   if (!is_ulid(build_id)) return fail(ErrorCode::kInternal, "a build id that is not a ULID");
@@ -40,9 +58,7 @@ void BuildLog::keep(std::string_view bytes) {
 }
 
 void BuildLog::line(std::string_view stage, std::string_view text) {
-  while (text.ends_with('\r')) text.remove_suffix(1);
-  if (const size_t redrawn = text.rfind('\r'); redrawn != std::string_view::npos) text.remove_prefix(redrawn + 1);
-  if (!full_) progress_->log(stage, text);
+  if (!full_) progress_->log(stage, shown_line(text));
 }
 
 void BuildLog::write(std::string_view stage, std::string_view bytes) {

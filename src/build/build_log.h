@@ -1,6 +1,7 @@
 // BuildLog: what the tools of one build say. Kept whole in a file up to a bound, and passed line by line to whoever watches.
 //
-// Lines are what a terminal would show in the end: of a progress bar that redraws itself only the last state. Thread: control's loop.
+// Lines are what a terminal would show in the end: of a progress bar that redraws itself only the last state, without colours and other control
+// sequences. Thread: control's loop.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,9 @@
 #include "loop/loop.h"
 
 namespace skerry {
+
+// One line as it is shown.
+[[nodiscard]] std::string shown_line(std::string_view text);
 
 class BuildLog {
  public:
