@@ -11,11 +11,14 @@ const { install } = require('./npm.js');
 const { BESIDE, GROUPS, putIn, readJson, takeOut } = require('./supplied.js');
 
 const LIFECYCLE = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare'];
+const LOCAL = /^(file:|link:|workspace:|git|https?:|[./~])/;
 
-function hasWork(folder) {
-  const { workspaces, scripts = {}, ...description } = readJson(path.join(folder, 'package.json'));
-  const wanted = GROUPS.some((group) => description[group] && Object.keys(description[group]).length > 0);
-  return wanted || workspaces !== undefined || LIFECYCLE.some((name) => scripts && scripts[name] !== undefined);
+// What there is for npm: {any, fromRegistry}.
+function workOf(folder) {
+  const { workspaces, scripts, ...description } = readJson(path.join(folder, 'package.json'));
+  const specs = GROUPS.flatMap((group) => Object.values(description[group] || {}));
+  const hooks = LIFECYCLE.some((name) => scripts && scripts[name] !== undefined);
+  return { any: specs.length > 0 || workspaces !== undefined || hooks, fromRegistry: specs.some((spec) => !LOCAL.test(spec)) };
 }
 
 // Everything of the project outside of the top node_modules.
@@ -34,13 +37,14 @@ function madeBeside(folder, before) {
   return made.filter((name) => !made.includes(path.dirname(name)));
 }
 
-runStage('deps', () => {
+runStage('deps', async () => {
   // Where it will run, so that what install scripts write down of their place is true there.
   const work = process.env.SKERRY_WORK || '/app';
   if (!process.env.SKERRY_SRC) readInput(work);
   const before = process.env.SKERRY_SRC ? new Set(walk(work)) : null;
   const supplied = takeOut(work);
-  if (hasWork(work)) install(work);
+  const { any, fromRegistry } = workOf(work);
+  if (any) await install(work, fromRegistry);
   fs.mkdirSync(path.join(work, 'node_modules'), { recursive: true });
   putIn(work, supplied);
   const beside = before === null ? [] : madeBeside(work, before);

@@ -25,11 +25,11 @@ function say(text) {
 }
 
 // Runs a tool with its words in the log. {status, tail}: the tail is kept where `keep` is set, to explain a failure.
-function run(command, args, { cwd, env = process.env, keep = false } = {}) {
+function run(command, args, { cwd, env = process.env, keep = false, quiet = false } = {}) {
   const done = spawnSync(command, args, { cwd, env, stdio: ['ignore', keep ? 'pipe' : 2, keep ? 'pipe' : 2], maxBuffer: 64 << 20 });
   if (done.error) throw new StageFailed(`${command}: ${done.error.message}`);
   const tail = keep ? Buffer.concat([done.stdout, done.stderr]).toString('utf8') : '';
-  if (keep) process.stderr.write(tail);
+  if (keep && !quiet) process.stderr.write(tail);
   return { status: done.status === null ? `signal ${done.signal}` : done.status, tail };
 }
 

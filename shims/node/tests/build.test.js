@@ -8,6 +8,7 @@ const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
 const path = require('node:path');
+const { spawn } = require('node:child_process');
 const { test } = require('node:test');
 
 const { SHIM, project, run, startShim, ask } = require('./support.js');
@@ -101,7 +102,7 @@ test('dependencies are installed, development ones pruned, and the build finds b
 });
 
 test('a lock file is kept to, with the supplied packages in it', async (t) => {
-  const { asked, url } = await registry(t, { library: LIBRARY });
+  const { asked, url } = await registry(t, { library: LIBRARY, other: LIBRARY });
   const description = { name: 'a', version: '1.0.0', dependencies: { library: '^1.0.0' } };
   const made = project(t, { 'package.json': description });
   const locked = await run('npm', ['install', '--package-lock-only', '--no-audit', '--no-fund'], { cwd: made, env: { NPM_CONFIG_REGISTRY: url, NPM_CONFIG_CACHE: path.join(made, 'cache') } });
@@ -119,7 +120,7 @@ test('a lock file is kept to, with the supplied packages in it', async (t) => {
   assert.deepStrictEqual(asked, ['/library/-/library-1.2.3.tgz']);
   assert.deepStrictEqual(fs.readdirSync(path.join(installed.folder, 'node_modules')).sort(), ['.package-lock.json', '@telnyx', 'library']);
 
-  fs.writeFileSync(path.join(app, 'package.json'), JSON.stringify({ ...description, dependencies: { library: '^1.0.0', other: '1.0.0' } }));
+  fs.writeFileSync(path.join(app, 'package.json'), JSON.stringify({ ...description, dependencies: { library: '^1.0.0', other: '1.2.3' } }));
   const stale = await deps(t, app, { registryUrl: url });
   assert.strictEqual(stale.status, 1);
   assert.match(stale.err.trim().split('\n').at(-1), /^deps: npm ci failed: .*EUSAGE/);
@@ -160,6 +161,17 @@ test('a local source is used before a registry is asked', async (t) => {
   assert.deepStrictEqual(asked, []);
 });
 
+// The port of a listener whose queue is full: connections to it are never answered, as with a host that is gone.
+async function fullListener(t) {
+  const child = spawn('python3', ['-c', [
+    'import socket, sys', 's = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(0)', 'held = []',
+    'for _ in range(3):', '    c = socket.socket(); c.setblocking(False); c.connect_ex(s.getsockname()); held.append(c)',
+    'print(s.getsockname()[1], flush=True); sys.stdin.read()',
+  ].join('\n')], { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  return Number(await new Promise((resolve) => child.stdout.once('data', resolve)));
+}
+
 test('a registry that does not answer is named within 20 s', async (t) => {
   const silent = net.createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
   await new Promise((resolve) => silent.once('listening', resolve));
@@ -167,11 +179,13 @@ test('a registry that does not answer is named within 20 s', async (t) => {
   const app = project(t, { 'package.json': { dependencies: { library: '1' } } });
   const began = Date.now();
   const { port } = silent.address();
-  const [mute, closed] = await Promise.all([deps(t, app, { registryUrl: `http://127.0.0.1:${port}/` }), deps(t, app, { registryUrl: 'http://127.0.0.1:9/' })]);
+  const full = await fullListener(t);
+  const [mute, closed, lost] = await Promise.all([`http://127.0.0.1:${port}/`, 'http://127.0.0.1:9/', `http://127.0.0.1:${full}/`].map((registryUrl) => deps(t, app, { registryUrl })));
   assert.ok(Date.now() - began < 20_000, `${Date.now() - began} ms`);
   assert.strictEqual(mute.status, 1);
   assert.match(mute.err.trim().split('\n').at(-1), new RegExp(`^deps: the registry 127\\.0\\.0\\.1:${port} did not answer`));
   assert.match(closed.err.trim().split('\n').at(-1), /^deps: the registry 127\.0\.0\.1:9 did not answer \(ECONNREFUSED\)/);
+  assert.match(lost.err.trim().split('\n').at(-1), new RegExp(`^deps: the registry 127\\.0\\.0\\.1:${full} did not answer \\(no connection within 7 s\\)`));
 });
 
 test('a package that is not there is the project\'s fault, by name', async (t) => {
