@@ -58,9 +58,11 @@ Task<Result<json::value>> Gateway::read_json(Call& call) {
   co_return json::parse(text);
 }
 
-bool Gateway::within(Window& window, int limit, Duration length) {
-  if (loop_.now() - window.start >= length) window = {loop_.now(), 0};
-  return ++window.count <= limit;
+int64_t Gateway::over_limit(Window& window, int limit, Duration length) {
+  const TimePoint now = loop_.now();
+  if (now - window.start >= length) window = {now, 0};
+  if (window.count < limit) return ++window.count, 0;
+  return std::chrono::ceil<std::chrono::seconds>(window.start + length - now).count();
 }
 
 Result<std::string> Gateway::authorize(const Call& call) {
@@ -87,9 +89,9 @@ Task<void> Gateway::route(Call& call) {
   if (call.path == "/v1/health" && method == "GET") co_return co_await answer(call, 200, json::object{{"status", "ok"}, {"version", SKERRY_VERSION}});
   auto token = authorize(call);
   if (!token) co_return co_await refuse(call, token.error());
-  if (!within(request_windows_[*token], kRequestsPerMinute, std::chrono::minutes(1))) {
-    call.extra_headers = "retry-after: 60\r\n";
-    co_return co_await refuse(call, 429, "limit_reached", "more than 1,000 requests in a minute with this token");
+  if (const int64_t seconds = over_limit(request_windows_[*token], kRequestsPerMinute, std::chrono::minutes(1)); seconds > 0) {
+    call.extra_headers = fmt::format("retry-after: {}\r\n", seconds);
+    co_return co_await refuse(call, 429, "limit_reached", fmt::format("more than {} requests in a minute with this token", kRequestsPerMinute));
   }
   std::string_view path = call.path;
   const auto is = [&](std::string_view m, std::string_view p) { return method == m && path == p; };

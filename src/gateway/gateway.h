@@ -64,7 +64,8 @@ class Gateway final : public RequestHandler {
   Task<void> status(Call& call);
 
   Result<std::string> authorize(const Call& call);
-  bool within(Window& window, int limit, Duration length);
+  // Counts one call. 0 when it is within the limit, else the seconds until the window ends.
+  int64_t over_limit(Window& window, int limit, Duration length);
   Task<Result<json::value>> read_json(Call& call);
   Task<void> answer(Call& call, int status, const json::value& body);
   Task<void> refuse(Call& call, int status, std::string_view code, std::string_view message, const json::object* details = nullptr);
