@@ -21,7 +21,8 @@ SHIP_S = 500  # the first use of an image unpacks it
 
 
 class Builds(_whole.Skerry):
-    def __init__(self):
+    def __init__(self, subnet="100.66.0.0/16"):
+        self.subnet = subnet  # an address range that no other daemon of this machine has
         self.sources = pathlib.Path("/tmp") / ("skb" + os.urandom(4).hex())
         self.sources.mkdir(mode=0o755)
         super().__init__()
@@ -29,8 +30,7 @@ class Builds(_whole.Skerry):
     def start(self):
         text = self.config.read_text()
         if "[build]" not in text:
-            # An address range that no other daemon of this machine has.
-            text = text.replace("198.19.0.0/16", "100.66.0.0/16")
+            text = text.replace("198.19.0.0/16", self.subnet)
             self.config.write_text(text + f'[build]\nsources = ["{self.sources}"]\n')
         super().start()
 

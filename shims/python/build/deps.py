@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import tomllib
 import urllib.parse
 
-MANIFESTS = pathlib.Path("/tmp/manifests")
-TARGET = pathlib.Path("/tmp/packages")
+WORK = pathlib.Path(tempfile.gettempdir())
+MANIFESTS = WORK / "manifests"
+TARGET = WORK / "packages"
 TIMEOUT_S = 6  # of one read; with one retry a silent registry is named within 20 s
 CONNECT_S = 8
 ITSELF = re.compile(r"^(-e|--editable)?[ =]*\.(\[[^]]*\])?$")
@@ -55,7 +57,7 @@ def requirements_file():
     folder = pathlib.Path(os.environ.get("SKERRY_SRC") or MANIFESTS)
     names = project_dependencies()
     if names:
-        path = pathlib.Path("/tmp/dependencies.txt")
+        path = WORK / "dependencies.txt"
         path.write_text("\n".join(names) + "\n")
         return path
     path = folder / "requirements.txt"
