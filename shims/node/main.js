@@ -6,7 +6,7 @@
 // answer, so nothing is required here that this path does not need; in particular not `fetch` and its classes (17 ms) unless the author's shape wants them.
 
 const { Status } = require('./lib/status.js');
-const { StartFailed, oneLine, printTrace } = require('./lib/failures.js');
+const { StartFailed, oneLine, printTrace, tolerateCallersWhoLeave } = require('./lib/failures.js');
 
 const LISTENER = 3;
 
@@ -22,6 +22,7 @@ async function main() {
   let stop = () => process.exit(0); // before ready there is nothing to finish
   // As process 1 of a container SIGTERM is ignored without a handler.
   process.on('SIGTERM', () => stop());
+  tolerateCallersWhoLeave();
   try {
     const { loadMain, shapeOf, NO_SHAPE } = require('./lib/load.js');
     const app = appFolder();

@@ -2,16 +2,10 @@
 
 // The body of one request, between the connection that feeds it and the shape that reads it. Holds what nobody has asked for, and says when that is enough.
 
+const { CallerGone } = require('./failures.js');
+
 // Bytes that are held for a handler that does not read (shims/README.md). One read of the socket may come on top.
 const READ_AHEAD_BYTES = 64 * 1024;
-
-class CallerGone extends Error {
-  constructor() {
-    super('the caller went away');
-    this.name = 'AbortError';
-    this.code = 'ABORT_ERR';
-  }
-}
 
 class RequestBody {
   // `onRoom` is called when the connection may read on.

@@ -2,6 +2,8 @@
 
 // What a `handle(context, body)` learns of its request (CONTRACT section 2).
 
+const { CallerGone } = require('./failures.js');
+
 const LEVELS_TO_STDERR = new Set(['warn', 'error']);
 
 class Context {
@@ -37,8 +39,8 @@ class Context {
     if (this.#controller === null) {
       const controller = new AbortController();
       this.#controller = controller;
-      if (this.#exchange.gone) controller.abort();
-      else this.#exchange.onGone = () => controller.abort();
+      if (this.#exchange.gone) controller.abort(new CallerGone());
+      else this.#exchange.onGone = () => controller.abort(new CallerGone());
     }
     return this.#controller.signal;
   }

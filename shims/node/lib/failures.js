@@ -12,6 +12,24 @@ class StartFailed extends Error {
   }
 }
 
+// What waits for a caller who went away fails with this: reads of the body, and whatever was given the signal.
+class CallerGone extends Error {
+  constructor() {
+    super('the caller went away');
+    this.name = 'AbortError';
+    this.code = 'ABORT_ERR';
+  }
+}
+
+// A promise of the author's that was not awaited yet (`const body = request.json(); await other();`) is rejected when the caller goes away. Node would end the
+// process for it, and with it the requests of other callers. Every other unhandled rejection ends the process, as in node.
+function tolerateCallersWhoLeave() {
+  process.on('unhandledRejection', (reason) => {
+    const authorListens = process.listenerCount('unhandledRejection') > 1;
+    if (!(reason instanceof CallerGone) && !authorListens) throw reason;
+  });
+}
+
 function traceOf(error) {
   if (error instanceof StartFailed) return `start failed: ${error.message}\n`;
   try {
@@ -56,4 +74,4 @@ function errorBody(requestId) {
 
 const ERROR_HEADERS = ['content-type', 'application/json', 'x-skerry-error', 'function_error'];
 
-module.exports = { StartFailed, printTrace, oneLine, errorBody, ERROR_HEADERS };
+module.exports = { CallerGone, StartFailed, tolerateCallersWhoLeave, printTrace, oneLine, errorBody, ERROR_HEADERS };

@@ -2,7 +2,7 @@
 
 // The shape `fetch(request, env, ctx)`: the author's code speaks the Web API, with the classes that Node.js has. Bodies stream both ways.
 
-const { printTrace } = require('./failures.js');
+const { CallerGone, printTrace } = require('./failures.js');
 
 // Node's classes cost 17 ms at first use. They are taken before ready, so that no request pays for them.
 const { Request, Headers } = globalThis;
@@ -24,7 +24,7 @@ function open(target) {
 
 async function answer(target, env, background, exchange) {
   const controller = new AbortController();
-  exchange.onGone = () => controller.abort();
+  exchange.onGone = () => controller.abort(new CallerGone());
   const request = makeRequest(exchange, controller.signal);
   const response = await target.fetch(request, env, makeContext(background));
   await sendResponse(exchange, response);
@@ -100,7 +100,7 @@ async function sendResponse(exchange, response) {
   const abort = exchange.onGone;
   exchange.onGone = () => {
     abort();
-    cancel(new DOMException('the caller went away', 'AbortError'));
+    cancel(new CallerGone());
   };
   if (exchange.gone) exchange.onGone();
   try {

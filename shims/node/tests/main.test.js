@@ -2,6 +2,7 @@
 
 const assert = require('node:assert');
 const fs = require('node:fs');
+const { connect } = require('node:net');
 const { test } = require('node:test');
 
 const { ask, project, startShim } = require('./support.js');
@@ -87,4 +88,44 @@ test('a stop waits for the work given to waitUntil, and its failure is only told
   assert.strictEqual(await shim.exited, 0);
   assert.strictEqual(fs.readFileSync(`${app}/done`, 'utf8'), 'yes');
   assert.match(shim.text.err, /background failed/);
+});
+
+// Sends half a body, waits until the handler has it, and goes away.
+async function leaveInTheMiddle(shim, begun) {
+  const socket = connect(shim.socketPath);
+  socket.on('error', () => {});
+  socket.write('POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nhalf');
+  while (!begun()) await new Promise((resolve) => shim.child.stdout.once('data', resolve));
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.end();
+  socket.resume();
+  await closed;
+}
+
+test('a caller who leaves does not end a process that had not awaited the body yet', async (t) => {
+  const app = project(t, {
+    'index.js': `exports.fetch = async (request) => {
+      if (request.method === 'GET') return new Response('alive');
+      const body = request.json();
+      const other = new Promise((resolve, reject) => request.signal.addEventListener('abort', () => reject(request.signal.reason)));
+      console.log('begun');
+      await new Promise((resolve) => request.signal.addEventListener('abort', () => setImmediate(() => setImmediate(resolve))));
+      await body;
+    };`,
+  });
+  const shim = await startShim(t, app, { entry: 'index.js' });
+  await leaveInTheMiddle(shim, () => shim.text.out.includes('begun'));
+  assert.strictEqual((await ask(shim.socketPath)).body.toString(), 'alive');
+  assert.doesNotMatch(shim.text.err, /the caller went away/);
+});
+
+test('every other unhandled rejection ends the process, unless the author listens', async (t) => {
+  const code = "exports.handle = () => { Promise.reject(new Error('nobody handles')); return 'ok'; };";
+  const shim = await startShim(t, project(t, { 'index.js': code }), { entry: 'index.js' });
+  await ask(shim.socketPath).catch(() => {});
+  assert.strictEqual(await shim.exited, 1);
+  assert.match(shim.text.err, /nobody handles/);
+  const listening = await startShim(t, project(t, { 'index.js': `process.on('unhandledRejection', () => console.log('seen'));\n${code}` }), { entry: 'index.js' });
+  for (let i = 0; i < 2; i++) assert.strictEqual((await ask(listening.socketPath)).body.toString(), 'ok');
+  assert.match(listening.text.out, /seen/);
 });
