@@ -19,7 +19,6 @@ namespace {
 constexpr int64_t kRenewBeforeSeconds = 30 * 86'400;
 constexpr auto kCollectUsageEvery = std::chrono::seconds(1);
 constexpr auto kCollectEvery = std::chrono::minutes(10);
-constexpr int64_t kUploadKeptMs = 86'400'000;
 constexpr size_t kMaxPemBytes = 64 * 1024;
 
 Result<void> write_private(const std::string& folder, const char* name, std::string_view bytes, mode_t mode) {
@@ -127,6 +126,7 @@ Control::Control(Loop& loop, const Logger& logger, const DaemonConfig& config, s
       blobs_(std::move(blobs)),
       identity_(std::move(identity)),
       tls_(std::move(tls)),
+      garbage_(*store_, loop.clock(), logger, {config.state_dir + "/control/blobs", config.state_dir + "/control/builds", config.state_dir + "/logs"}),
       usage_(*store_, loop.clock(), config.state_dir + "/journal"),
       jobs_(loop, config.run_dir),
       layers_(loop, config.run_dir),
@@ -190,15 +190,14 @@ Task<void> Control::collect_usage() {
   }
 }
 
-// Uploads that no revision names go a day after they came.
 Task<void> Control::collect_garbage() {
   for (;;) {
-    auto old = store_->uploads_before(loop_.clock().wall_ms() - kUploadKeptMs);
-    if (old) {
-      for (const UploadRow& row : *old) {
-        if (auto digest = Digest::parse(row.digest)) blobs_.remove(*digest);
-        (void)store_->remove_upload(row.digest);
-      }
+    auto removed = garbage_.collect();
+    if (!removed) {
+      logger_.error("garbage cannot be collected", {{"error", removed.error().message()}});
+    } else if (removed->uploads + removed->blobs + removed->build_logs + removed->function_logs > 0) {
+      logger_.info("removed what nothing names any more", {{"uploads", removed->uploads}, {"blobs", removed->blobs}, {"build_logs", removed->build_logs},
+                                                           {"function_logs", removed->function_logs}});
     }
     co_await loop_.sleep_until(loop_.now() + kCollectEvery);
   }

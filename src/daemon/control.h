@@ -11,6 +11,7 @@
 #include "build/sandbox_client.h"
 #include "daemon/config.h"
 #include "gateway/deployer.h"
+#include "gateway/garbage.h"
 #include "gateway/gateway.h"
 #include "location/watch_server.h"
 #include "loop/scope.h"
@@ -55,6 +56,7 @@ class Control {
   BlobStore blobs_;
   Identity identity_;
   std::unique_ptr<TlsContext> tls_;
+  Garbage garbage_;
   usage::Collector usage_;
   SandboxJobs jobs_;
   SandboxLayers layers_;

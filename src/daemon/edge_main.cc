@@ -1,5 +1,6 @@
 // skerry-edge: TLS and HTTP ingress, dispatch, the instances' connections and logs, the meter. Runs as its own user; see docs/ARCHITECTURE.md.
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -23,6 +24,8 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: skerry-edge --config FILE\nStarted by skerryd, which passes the listening sockets in SKERRY_FDS (https, http).\n");
     return 2;
   }
+  // Function logs and the journal belong to control's group too, which reads and in the end removes them; nothing is for others.
+  ::umask(0007);
   auto inherited = take_inherited_descriptors();
   const auto config = read_config(argv[2], ConfigFile::kOptional);
   const Logger logger(STDERR_FILENO, "edge", config ? config->location : "local");

@@ -6,6 +6,7 @@
 #include "crypto/encoding.h"
 #include "crypto/random.h"
 #include "gateway/call.h"
+#include "gateway/garbage.h"
 #include "gateway/gateway.h"
 #include "os/file.h"
 
@@ -13,7 +14,6 @@ namespace skerry {
 namespace {
 
 constexpr size_t kTokenBytes = 32;
-constexpr int64_t kUploadKeptMs = 86'400'000;  // daemon/control.cc removes it then, unless a revision names it
 constexpr size_t kMaxTokens = 1000;  // each has a window of its own in memory
 constexpr size_t kMaxUnsentBytes = 1U << 20;
 constexpr size_t kMaxBuildLogBytes = 16U << 20;
@@ -139,7 +139,7 @@ Task<void> Gateway::upload(Call& call) {
   auto digest = writer->commit(expected);
   if (!digest) co_return co_await refuse(call, digest.error());
   if (auto kept = store_.put_upload({digest->str(), size, 0, 0}); !kept) co_return co_await refuse(call, kept.error());
-  co_await answer(call, 201, json::object{{"digest", digest->str()}, {"size", size}, {"expires_at", format_rfc3339_ms(loop_.clock().wall_ms() + kUploadKeptMs)}});
+  co_await answer(call, 201, json::object{{"digest", digest->str()}, {"size", size}, {"expires_at", format_rfc3339_ms(loop_.clock().wall_ms() + Garbage::kUploadKeptMs)}});
 }
 
 Task<void> Gateway::ship(Call& call) {

@@ -54,7 +54,8 @@ Result<FunctionLog::File*> FunctionLog::file_of(const FunctionId& function) {
   auto it = files_.find(function);
   if (it == files_.end()) {
     if (files_.size() >= kMaxOpenFiles) close_least_used();
-    if (::mkdir(folder.c_str(), 0750) != 0 && errno != EEXIST) return fail_errno("mkdir `{}`", folder);
+    // Control, by the folder's group, removes it when the function is gone (edge_main.cc sets the umask for it).
+    if (::mkdir(folder.c_str(), 0770) != 0 && errno != EEXIST) return fail_errno("mkdir `{}`", folder);
     File file;
     file.sequence = std::max<uint64_t>(1, newest_segment(folder));
     TRY(open_segment(folder, file));
