@@ -168,8 +168,8 @@ Task<Result<Digest>> Pipeline::layer_of(Run& run, Cached work) {
   if (known) co_return known->layer;
   const std::string stage = work.job.stage;
   work.job.comment = work.subfolder;
-  CO_TRY_ASSIGN(const Digest blob, co_await run_stage_job(loop_, jobs_, blobs_, settings_.limits, std::move(work.job), run.log));
-  auto layer = co_await platform_.unpack_and_drop(blob, work.subfolder, kResultBounds.bytes, kResultBounds.files);
+  CO_TRY_ASSIGN(StageResult blob, co_await run_stage_job(loop_, jobs_, blobs_, settings_.limits, std::move(work.job), run.log));
+  auto layer = co_await platform_.unpack_and_drop(std::move(blob), work.subfolder, kResultBounds.bytes, kResultBounds.files);
   if (!layer) co_return blame(stage, std::move(layer).error());
   // A memory that cannot be written costs time, nothing else.
   if (auto kept = index_.remember(work.key, {*layer, ""}); !kept) logger_.warn("the build cache cannot be written", {{"error", kept.error().message()}});
@@ -278,8 +278,8 @@ Task<Result<void>> Pipeline::build_project(Run& run) {
   if (!run.request.build_command.empty()) job.env.push_back("SKERRY_BUILD_COMMAND=" + run.request.build_command);
   if (run.own_server()) job.env.emplace_back("SKERRY_OWN_SERVER=1");
   job.comment = "/app";
-  CO_TRY_ASSIGN(const Digest blob, co_await run_stage_job(loop_, jobs_, blobs_, settings_.limits, std::move(job), run.log));
-  CO_TRY_ASSIGN(UniqueFd archive, blobs_.open_blob(blob));
+  CO_TRY_ASSIGN(const StageResult result, co_await run_stage_job(loop_, jobs_, blobs_, settings_.limits, std::move(job), run.log));
+  CO_TRY_ASSIGN(UniqueFd archive, blobs_.open_blob(result.digest));
   auto listing = co_await off_loop<ArchiveListing>(
       loop_, [archive = std::move(archive)] { return list_archive(archive.get(), [](std::string_view path) { return path == kRevisionFilePath; }, kResultBounds); });
   if (!listing) co_return blame("build", std::move(listing).error());
@@ -290,11 +290,10 @@ Task<Result<void>> Pipeline::build_project(Run& run) {
 
   const TimePoint layering = loop_.now();
   run.log.stage("layer", StageState::kBegin, 0);
-  CO_TRY_ASSIGN(const UniqueFd again, blobs_.open_blob(blob));
-  auto unpacked = co_await layers_.unpack(blob, again.get(), "/app", kResultBounds.bytes, kResultBounds.files);
+  auto unpacked = co_await layers_.unpack(result.digest, result.archive.get(), "/app", kResultBounds.bytes, kResultBounds.files);
   if (!unpacked) co_return blame("layer", std::move(unpacked).error());
-  run.app = blob;
-  if (auto kept = index_.remember(build_key, {blob, run.made->text()}); !kept) logger_.warn("the build cache cannot be written", {{"error", kept.error().message()}});
+  run.app = result.digest;
+  if (auto kept = index_.remember(build_key, {result.digest, run.made->text()}); !kept) logger_.warn("the build cache cannot be written", {{"error", kept.error().message()}});
   run.log.stage("layer", StageState::kDone, ms_since(loop_, layering));
   co_return Result<void>{};
 }

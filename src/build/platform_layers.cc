@@ -44,7 +44,7 @@ Result<ImageDescription> parse_current(std::string_view text, const std::string&
 }
 
 // In a thread: a tar of `files` below `folder`.
-Result<Digest> pack_folder(const std::string& folder, const std::vector<FolderFile>& files, BlobStore::Writer writer, const std::string& comment) {
+Result<StageResult> pack_folder(const std::string& folder, const std::vector<FolderFile>& files, BlobStore::Writer writer, const std::string& comment) {
   TRY(writer.write(tar_comment(comment)));
   const auto buffer = std::make_unique<char[]>(kCopyBytes);
   for (const FolderFile& file : files) {
@@ -62,7 +62,7 @@ Result<Digest> pack_folder(const std::string& folder, const std::vector<FolderFi
     TRY(writer.write(tar_padding(file.size)));
   }
   TRY(writer.write(tar_end()));
-  return writer.commit();
+  return commit_open(writer);
 }
 
 }  // namespace
@@ -79,12 +79,11 @@ Task<Result<Digest>> PlatformLayers::image(std::string name) {
   co_return image.digest;
 }
 
-Task<Result<Digest>> PlatformLayers::unpack_and_drop(Digest blob, std::string subfolder, uint64_t max_bytes, uint32_t max_files) {
-  CO_TRY_ASSIGN(const UniqueFd archive, blobs_.open_blob(blob));
-  auto unpacked = co_await layers_.unpack(blob, archive.get(), std::move(subfolder), max_bytes, max_files);
-  blobs_.remove(blob);
+Task<Result<Digest>> PlatformLayers::unpack_and_drop(StageResult blob, std::string subfolder, uint64_t max_bytes, uint32_t max_files) {
+  auto unpacked = co_await layers_.unpack(blob.digest, blob.archive.get(), std::move(subfolder), max_bytes, max_files);
+  blobs_.remove(blob.digest);
   if (!unpacked) co_return pass(std::move(unpacked).error());
-  co_return blob;
+  co_return blob.digest;
 }
 
 Task<Result<Digest>> PlatformLayers::text_layer(std::string tar, std::string subfolder) {
@@ -95,8 +94,8 @@ Task<Result<Digest>> PlatformLayers::text_layer(std::string tar, std::string sub
   if (there) co_return digest;
   CO_TRY_ASSIGN(BlobStore::Writer writer, blobs_.create(kTextBounds.bytes));
   CO_TRY(writer.write(bytes));
-  CO_TRY_ASSIGN(const Digest written, writer.commit());
-  co_return co_await unpack_and_drop(written, std::move(subfolder), kTextBounds.bytes, kTextBounds.files);
+  CO_TRY_ASSIGN(StageResult written, commit_open(writer));
+  co_return co_await unpack_and_drop(std::move(written), std::move(subfolder), kTextBounds.bytes, kTextBounds.files);
 }
 
 Task<Result<Digest>> PlatformLayers::shim(std::string name) {
@@ -133,10 +132,10 @@ Task<Result<Digest>> PlatformLayers::folder_layer(std::string folder, std::strin
     index_.forget(key);
   }
   CO_TRY_ASSIGN(BlobStore::Writer writer, blobs_.create(kSourceBounds.bytes * 2));
-  CO_TRY_ASSIGN(const Digest blob, co_await off_loop<Digest>(loop_, [folder, files = std::move(files), writer = std::move(writer), subfolder]() mutable {
+  CO_TRY_ASSIGN(StageResult blob, co_await off_loop<StageResult>(loop_, [folder, files = std::move(files), writer = std::move(writer), subfolder]() mutable {
                   return pack_folder(folder, files, std::move(writer), subfolder);
                 }));
-  CO_TRY_ASSIGN(const Digest layer, co_await unpack_and_drop(blob, subfolder, kSourceBounds.bytes, kSourceBounds.files));
+  CO_TRY_ASSIGN(const Digest layer, co_await unpack_and_drop(std::move(blob), subfolder, kSourceBounds.bytes, kSourceBounds.files));
   (void)index_.remember(key, {layer, folder.substr(0, LayerIndex::kMaxNoteBytes)});
   co_return layer;
 }

@@ -11,6 +11,7 @@
 #include "blob/blob_store.h"
 #include "build/layer_index.h"
 #include "build/sandbox_client.h"
+#include "build/stage_job.h"
 
 namespace skerry {
 
@@ -48,8 +49,8 @@ class PlatformLayers {
   };
   Task<Result<Sources>> sources(std::string language);
 
-  // Makes the layer of a blob that is rebuilt at will, then drops the blob.
-  Task<Result<Digest>> unpack_and_drop(Digest blob, std::string subfolder, uint64_t max_bytes, uint32_t max_files);
+  // Makes the layer of a blob that can be made again, then drops the blob.
+  Task<Result<Digest>> unpack_and_drop(StageResult blob, std::string subfolder, uint64_t max_bytes, uint32_t max_files);
 
  private:
   Task<Result<Digest>> folder_layer(std::string folder, std::string subfolder);

@@ -1,5 +1,6 @@
 #include "build/stage_job.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <memory>
@@ -55,9 +56,15 @@ Result<void> judge(const std::string& stage, const BuilderLimits& limits, const 
 
 }  // namespace
 
+Result<StageResult> commit_open(BlobStore::Writer& writer) {
+  TRY_ASSIGN(UniqueFd archive, open_at(AT_FDCWD, fmt::format("/proc/self/fd/{}", writer.fd()), O_RDONLY));
+  TRY_ASSIGN(Digest digest, writer.commit());
+  return StageResult{std::move(digest), std::move(archive)};
+}
+
 std::unexpected<Error> project_failed(std::string_view stage, std::string_view message) { return fail(ErrorCode::kFunctionFailed, "{}: {}", stage, message); }
 
-Task<Result<Digest>> run_stage_job(Loop& loop, JobRunner& jobs, BlobStore& blobs, const BuilderLimits& limits, StageJob stage, BuildLog& log) {
+Task<Result<StageResult>> run_stage_job(Loop& loop, JobRunner& jobs, BlobStore& blobs, const BuilderLimits& limits, StageJob stage, BuildLog& log) {
   const std::string name = stage.stage;
   CO_TRY_ASSIGN(const UniqueFd input, make_sealed_memfd("input", stage.input));
   CO_TRY_ASSIGN(Pipe errors, make_pipe());
@@ -91,7 +98,7 @@ Task<Result<Digest>> run_stage_job(Loop& loop, JobRunner& jobs, BlobStore& blobs
     co_return project_failed(name, fmt::format("the result is larger than {} GB", limits::kRevisionBytes >> 30));
   CO_TRY(judge(name, limits, ended));
   if (!*captured.writer) co_return pass(std::move(*captured.writer).error(), name);
-  co_return co_await off_loop<Digest>(loop, [kept = std::move(**captured.writer)]() mutable { return kept.commit(); });
+  co_return co_await off_loop<StageResult>(loop, [kept = std::move(**captured.writer)]() mutable { return commit_open(kept); });
 }
 
 }  // namespace skerry

@@ -32,9 +32,18 @@ struct StageJob {
   std::string comment;  // in front of the result (archive.h, tar_comment): where it will be mounted
 };
 
+// What a job wrote, in the blob store. Held open: another build with the same result may drop the name meanwhile.
+struct StageResult {
+  Digest digest;
+  UniqueFd archive;
+};
+
+// Blocks. Opened anew, because the descriptor that wrote must not leave this process.
+Result<StageResult> commit_open(BlobStore::Writer& writer);
+
 // Runs it and gives the blob that it wrote to standard output. kFunctionFailed ("deps: ...") when the tool failed, ran out of time or memory or
 // wrote too much; kUnavailable when sandboxd is away.
-Task<Result<Digest>> run_stage_job(Loop& loop, JobRunner& jobs, BlobStore& blobs, const BuilderLimits& limits, StageJob job, BuildLog& log);
+Task<Result<StageResult>> run_stage_job(Loop& loop, JobRunner& jobs, BlobStore& blobs, const BuilderLimits& limits, StageJob job, BuildLog& log);
 
 [[nodiscard]] std::unexpected<Error> project_failed(std::string_view stage, std::string_view message);
 
