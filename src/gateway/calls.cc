@@ -19,6 +19,7 @@ constexpr size_t kMaxUnsentBytes = 1U << 20;
 constexpr size_t kMaxBuildLogBytes = 16U << 20;
 constexpr auto kFollowEvery = std::chrono::milliseconds(200);
 constexpr size_t kLogTailLines = 20;
+constexpr size_t kStartLogLooked = 500;  // other revisions of the function go on printing
 
 // "2026-11-23T18:40:01Z", with or without fractions, or milliseconds since 1970.
 Result<int64_t> parse_time(const std::string& text, int64_t absent) {
@@ -43,6 +44,8 @@ class ShipStream final : public ShipProgress {
   ShipStream(Loop& loop, Exchange& exchange) : exchange_(exchange), ready_(loop) {}
 
   void accepted(const FunctionRow& function, const RevisionRow& revision) override {
+    function_ = function.id;
+    revision_ = revision.id;
     add(json::object{{"event", "accepted"}, {"function", function.name}, {"revision", revision.id.str()}});
   }
   void stage(std::string_view name, StageState state, int64_t ms) override {
@@ -68,6 +71,8 @@ class ShipStream final : public ShipProgress {
     for (const std::string& line : tail_) out.emplace_back(line);
     return out;
   }
+  [[nodiscard]] const FunctionId& function() const { return function_; }
+  [[nodiscard]] const RevisionId& revision() const { return revision_; }
   // Writes until end(). A client that went away changes nothing: the ship goes on.
   Task<void> run() {
     bool gone = false;
@@ -87,6 +92,8 @@ class ShipStream final : public ShipProgress {
   Event ready_;
   std::string buffer_;
   std::vector<std::string> tail_;
+  FunctionId function_;  // with revision_: of what was accepted
+  RevisionId revision_;
   bool ended_ = false;
 };
 
@@ -162,7 +169,6 @@ Task<void> Gateway::ship(Call& call) {
   Scope writer(loop_);
   writer.spawn(stream.run());
   const TimePoint begin = loop_.now();
-  const std::string name = request->name;
   auto shipped = co_await deployer_.ship(std::move(*request), stream);
   if (shipped) {
     auto function = store_.find_function(shipped->function.str());
@@ -177,29 +183,33 @@ Task<void> Gateway::ship(Call& call) {
   } else {
     const ShipFailure& failure = shipped.error();
     json::object error{{"code", failure.code}, {"message", failure.message}, {"request_id", call.id}};
-    json::array tail = stream.tail();
-    if (failure.code == "start_failed") {
-      // What the function said while it started is in its log.
-      auto function = store_.find_function(name);
-      if (function && *function) {
-        LogQuery query;
-        query.limit = kLogTailLines;
-        query.since_ms = loop_.clock().wall_ms() - 120'000;
-        if (auto page = logs_.read((*function)->id, query)) {
-          for (std::string_view rest = page->lines; !rest.empty();) {
-            const std::string_view line = rest.substr(0, rest.find('\n'));
-            rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-            if (auto parsed = json::parse(line); parsed && parsed->is_object())
-              if (const json::value* text = parsed->get_object().if_contains("line")) tail.push_back(*text);
-          }
-        }
-      }
-    }
-    error["details"] = json::object{{failure.code == "start_failed" ? "phase" : "stage", failure.stage}, {"log_tail", std::move(tail)}};
+    if (failure.code == "build_failed") error["details"] = json::object{{"stage", failure.stage}, {"log_tail", stream.tail()}, {"build_id", stream.revision().str()}};
+    if (failure.code == "start_failed") error["details"] = json::object{{"phase", failure.stage}, {"log_tail", start_log(stream.function(), stream.revision())}};
     stream.add(json::object{{"event", "error"}, {"error", std::move(error)}});
   }
   stream.end();
   co_await writer.join();
+}
+
+// What a revision said while it started: the last lines of its instances in the function's log.
+json::array Gateway::start_log(const FunctionId& function, const RevisionId& revision) {
+  json::array lines;
+  LogQuery query;
+  query.limit = kStartLogLooked;
+  const auto page = logs_.read(function, query);
+  if (!page) return lines;
+  for (std::string_view rest = page->lines; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    const auto parsed = json::parse(line);
+    const json::object* object = parsed ? parsed->if_object() : nullptr;
+    const json::value* of = object != nullptr ? object->if_contains("revision") : nullptr;
+    const json::value* text = object != nullptr ? object->if_contains("line") : nullptr;
+    if (of == nullptr || text == nullptr || !of->is_string() || of->get_string() != revision.str()) continue;
+    lines.push_back(*text);
+    if (lines.size() > kLogTailLines) lines.erase(lines.begin());
+  }
+  return lines;
 }
 
 Task<void> Gateway::logs(Call& call, const FunctionRow& function) {

@@ -72,6 +72,7 @@ class Gateway final : public RequestHandler {
   Task<void> refuse(Call& call, const Error& error);
   Result<json::object> describe(const FunctionRow& function);
   json::object describe(const FunctionRow& function, const RevisionRow& revision);
+  json::array start_log(const FunctionId& function, const RevisionId& revision);
 
   Loop& loop_;
   const Logger& logger_;

@@ -172,6 +172,7 @@ class Edge:
         self.start_error = None  # (phase, message)
         self.applies = True
         self.answers_verify = True
+        self.on_verify = lambda revision: None
         self.verified = []
         self.socket = None
         self.thread = None
@@ -223,6 +224,7 @@ class Edge:
         kind = message["type"]
         if kind == "verify":
             self.verified.append(message["revision"])
+            self.on_verify(message["revision"])
             if not self.answers_verify:
                 return
             phase, text = self.start_error or ("", "")

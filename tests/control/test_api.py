@@ -8,6 +8,8 @@ import stat
 
 import pytest
 
+from conftest import wait_for
+
 
 def test_the_first_token_is_in_a_file_for_root_only(control):
     path = control.state / "control/admin.token"
@@ -103,7 +105,7 @@ def test_an_upload_that_is_not_as_announced_is_not_kept(control):
     assert (answer.status, answer.code) == (400, "bad_request") and "announced" in answer.message
     assert control.call("POST", "/v1/uploads", b"x", headers={"Skerry-Digest": "md5:1"}).status == 400
     assert control.call("POST", "/v1/uploads", b"").status == 400
-    assert blobs(control) == []
+    wait_for(lambda: blobs(control) == [], "a refused upload is left")
 
 
 def test_an_upload_at_the_limit_passes_and_one_byte_more_does_not(control):
@@ -126,7 +128,7 @@ def test_an_upload_at_the_limit_passes_and_one_byte_more_does_not(control):
         pass  # refused while it was still being sent
     assert connection.getresponse().status == 413
     connection.close()
-    assert blobs(control) == kept
+    wait_for(lambda: blobs(control) == kept, "a refused upload is left")
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(control):
@@ -141,7 +143,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(control):
     while connection.sock.recv(4096):
         pass
     connection.close()
-    assert blobs(control) == []
+    wait_for(lambda: blobs(control) == [], "a broken upload is left")
 
 
 # ---- what is refused

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -43,12 +42,18 @@ def test_a_revision_that_does_not_start_never_gets_traffic(made, edge):
     logs.mkdir()
     edge.connect()
     before = edge.functions["orders"]
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
-    (logs / "000000000001.jsonl").write_text(json.dumps({"time": stamp, "function": function, "line": "ImportError: no module", "cursor": 1}, separators=(",", ":")) + "\n")
+
+    def print_lines(revision):
+        with open(logs / "000000000001.jsonl", "a") as f:
+            for n, (of, line) in enumerate([(revision["id"], "starting"), ("another", "of another revision"), (revision["id"], "ImportError: no module")]):
+                entry = {"time": "2026-01-01T00:00:00.000Z", "function": function, "revision": of, "line": line, "cursor": n + 1}
+                f.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+    edge.on_verify = print_lines
     edge.start_error = ("exec", "exited with status 1")
     error = made.ship("orders").events[-1]["error"]
     assert error["code"] == "start_failed" and error["details"]["phase"] == "exec" and error["message"] == "exited with status 1"
-    assert error["details"]["log_tail"] == ["ImportError: no module"]
+    assert error["details"]["log_tail"] == ["starting", "ImportError: no module"]
     assert edge.functions["orders"] == before
     revisions = made.get("/v1/functions/orders/revisions")["revisions"]
     assert [(r["number"], r["state"], r["active"]) for r in revisions] == [(2, "failed", False), (1, "ready", True)]
