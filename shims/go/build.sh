@@ -20,10 +20,9 @@ if [ ! -f go.mod ]; then
   echo "go.mod is missing: \`go mod init example.com/name\` makes it" >&2
   exit 1
 fi
-# The generator is one file of the standard library; it is built outside of the project's module.
-cp -r "$here/generate" /tmp/generate
-(cd /tmp/generate && go build -trimpath -o /tmp/skerry-generate .)
-shape=$(/tmp/skerry-generate "$here/shim")
+# The generator is built outside of the project's module, with none of its settings.
+(cd "$here" && GOWORK=off GOFLAGS=-buildvcs=false GOTOOLCHAIN=local go build -trimpath -ldflags=-s -o /tmp/skerry-generate ./generate)
+shape=$(/tmp/skerry-generate "$here")
 case "$shape" in
   server) package=. ;;
   handle) package=./skerry_main_generated ;;
@@ -31,4 +30,6 @@ case "$shape" in
 esac
 go build -trimpath -ldflags=-s -o "$SKERRY_OUT/function" "$package"
 chmod 0755 "$SKERRY_OUT/function"
-printf '{"entry":"function","shape":"%s","argv":["/app/function"],"env":["GOMAXPROCS=1"]}\n' "$shape" >"$SKERRY_OUT/.skerry/revision.json"
+# The collector works harder near the limit instead of being killed at it.
+limit=$((${SKERRY_MEMORY_MB:-256} * 9 / 10))
+printf '{"entry":"function","shape":"%s","argv":["/app/function"],"env":["GOMAXPROCS=1","GOMEMLIMIT=%dMiB"]}\n' "$shape" "$limit" >"$SKERRY_OUT/.skerry/revision.json"

@@ -1,13 +1,12 @@
-// Package shim serves a function's handler on the listening socket that the platform made (descriptor 3), and says on the status pipe (descriptor 4)
-// how its start went. It is compiled into the function; shims/README.md is the protocol.
+// Package shim serves a function's handler on the listening socket that the platform made, and says on the status pipe how its start went.
+//
+// It is compiled into the function: the generated main calls Run and nothing else. It owns the process from main on (listener, signals, exit status); it
+// protects nothing, since the author's code runs beside it. shims/README.md is the protocol. Only the standard library is used.
 package shim
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -19,187 +18,124 @@ import (
 
 const (
 	listenerDescriptor = 3
-	statusDescriptor   = 4
-	stopTime           = 10 * time.Second
-	maxMessageBytes    = 2048
+	// The platform sends SIGKILL 10 s after SIGTERM. What is left after the requests is the stop hook's.
+	drainTime    = 9 * time.Second
+	stopHookTime = 900 * time.Millisecond
 )
 
-type (
-	plainHandler interface {
-		Handle(http.ResponseWriter, *http.Request)
-	}
-	contextHandler interface {
-		Handle(context.Context, http.ResponseWriter, *http.Request)
-	}
-	starter interface {
-		Start(context.Context, map[string]string) error
-	}
-	stopper interface{ Stop(context.Context) error }
-)
-
-// status is the pipe of shims/README.md: one JSON line a phase.
-type status struct{ pipe *os.File }
-
-func (s status) say(fields map[string]string) {
-	line, _ := json.Marshal(fields)
-	_, _ = s.pipe.Write(append(line, '\n'))
+// Handler is what the contract lets a Handle be.
+type Handler interface {
+	func(http.ResponseWriter, *http.Request) | func(context.Context, http.ResponseWriter, *http.Request)
 }
 
-func (s status) fail(message string) {
-	message = strings.SplitN(message, "\n", 2)[0]
-	if len(message) > maxMessageBytes {
-		message = message[:maxMessageBytes]
-	}
-	s.say(map[string]string{"error": "start_failed", "message": message})
-	os.Exit(1)
+// Function is an author's function, ready to be started.
+type Function struct {
+	value  any
+	handle http.HandlerFunc
 }
 
-// Run makes the function, starts it, and serves until SIGTERM.
-func Run(construct func() any) {
-	syscall.CloseOnExec(listenerDescriptor)
-	syscall.CloseOnExec(statusDescriptor)
-	report := status{os.NewFile(statusDescriptor, "status")}
-	report.say(map[string]string{"phase": "runtime"})
-	for _, name := range []string{"SKERRY_SHIM", "SKERRY_ENTRY", "SKERRY_SHAPE"} {
-		_ = os.Unsetenv(name)
+// Static makes a Function of a package's func Handle.
+func Static[H Handler](handle H) Function { return Instance(nil, handle) }
+
+// Instance makes a Function of what New returned, and of its method Handle.
+func Instance[H Handler](value any, handle H) Function {
+	switch h := any(handle).(type) {
+	case func(context.Context, http.ResponseWriter, *http.Request):
+		return Function{value, func(w http.ResponseWriter, r *http.Request) { h(r.Context(), w, r) }}
+	case func(http.ResponseWriter, *http.Request):
+		return Function{value, h}
 	}
-	file := os.NewFile(listenerDescriptor, "listener")
-	listener, err := net.FileListener(file)
+	panic("unreachable: Handler has two members")
+}
+
+// Run makes the function, starts it, serves until SIGTERM, and exits.
+func Run(construct func() Function) {
+	report := openStatus()
+	listener, err := inherit(listenerDescriptor)
 	if err != nil {
-		report.fail("descriptor 3 is not a listening socket: " + err.Error())
+		report.fail("descriptor 3: " + err.Error())
 	}
-	_ = file.Close()
+	report.phase("code")
+	function := start(report, construct)
+	s, err := newServer(listener, function.handle)
+	if err != nil {
+		report.fail(err.Error())
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	report.phase("ready")
+	report.close()
 
-	function, handler := prepare(report, construct)
-	server := &http.Server{Handler: guard(handler)}
-	server.SetKeepAlivesEnabled(true)
-	report.say(map[string]string{"phase": "ready"})
-	_ = report.pipe.Close()
-
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		signals := make(chan os.Signal, 1)
-		signal.Notify(signals, syscall.SIGTERM)
-		<-signals
-		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
-		defer cancel()
-		_ = server.Shutdown(ctx)
-		if s, ok := function.(stopper); ok {
-			if err := s.Stop(ctx); err != nil {
-				fmt.Fprintln(os.Stderr, "Stop:", err)
-			}
-		}
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		fmt.Fprintln(os.Stderr, "serve:", err)
+	failed := make(chan error, 1)
+	go func() { failed <- s.serve() }()
+	select {
+	case err = <-failed:
+		fmt.Fprintln(os.Stderr, "the listening socket failed:", err)
 		os.Exit(1)
+	case <-signals:
 	}
-	<-stopped
+	s.stop(drainTime)
+	stopHook(function.value)
+	os.Exit(0)
 }
 
-// prepare makes the function and runs its Start; a panic in either is a start that failed.
-func prepare(report status, construct func() any) (any, http.HandlerFunc) {
+// start constructs the function and runs its Start; an error or a panic in either is a start that failed.
+func start(report *status, construct func() Function) (function Function) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			fmt.Fprintf(os.Stderr, "panic: %v\n%s", problem, debug.Stack())
-			report.fail(fmt.Sprintf("panic: %v", problem))
+			trace(problem)
+			report.say(fmt.Sprintf("panic: %v", problem))
+			os.Exit(1)
 		}
 	}()
-	function := construct()
-	report.say(map[string]string{"phase": "code"})
-	var handler http.HandlerFunc
-	switch f := function.(type) {
-	case func(http.ResponseWriter, *http.Request):
-		handler = f
-	case func(context.Context, http.ResponseWriter, *http.Request):
-		handler = func(w http.ResponseWriter, r *http.Request) { f(r.Context(), w, r) }
-	case plainHandler:
-		handler = f.Handle
-	case contextHandler:
-		handler = func(w http.ResponseWriter, r *http.Request) { f.Handle(r.Context(), w, r) }
-	default:
-		report.fail(fmt.Sprintf("%T is no handler: Handle must take (http.ResponseWriter, *http.Request) or (context.Context, http.ResponseWriter, *http.Request)", function))
+	function = construct()
+	ctx := context.Background()
+	var err error
+	switch s := function.value.(type) {
+	case interface {
+		Start(context.Context, map[string]string) error
+	}:
+		err = s.Start(ctx, environment())
+	case interface {
+		Start(context.Context, map[string]string)
+	}:
+		s.Start(ctx, environment())
 	}
-	if s, ok := function.(starter); ok {
-		environment := map[string]string{}
-		for _, entry := range os.Environ() {
-			name, value, _ := strings.Cut(entry, "=")
-			environment[name] = value
+	if err != nil {
+		report.fail("Start: " + err.Error())
+	}
+	return function
+}
+
+func environment() map[string]string {
+	entries := os.Environ()
+	cfg := make(map[string]string, len(entries))
+	for _, entry := range entries {
+		name, value, _ := strings.Cut(entry, "=")
+		cfg[name] = value
+	}
+	return cfg
+}
+
+func stopHook(value any) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			trace(problem)
 		}
-		if err := s.Start(context.Background(), environment); err != nil {
-			report.fail("Start: " + err.Error())
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), stopHookTime)
+	defer cancel()
+	switch s := value.(type) {
+	case interface{ Stop(context.Context) error }:
+		if err := s.Stop(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "Stop:", err)
 		}
-	}
-	return function, handler
-}
-
-// writer sends each piece at once where the length is not known, and knows whether the head has gone out.
-type writer struct {
-	http.ResponseWriter
-	begun bool
-}
-
-func (w *writer) WriteHeader(code int) {
-	// 1xx answers come before the head.
-	if code >= 200 {
-		w.begun = true
-	}
-	w.ResponseWriter.WriteHeader(code)
-}
-
-func (w *writer) Write(piece []byte) (int, error) {
-	w.begun = true
-	n, err := w.ResponseWriter.Write(piece)
-	if err == nil && w.Header().Get("Content-Length") == "" {
-		w.Flush()
-	}
-	return n, err
-}
-
-func (w *writer) Flush() {
-	w.begun = true
-	if f, ok := w.ResponseWriter.(http.Flusher); ok {
-		f.Flush()
+	case interface{ Stop(context.Context) }:
+		s.Stop(ctx)
 	}
 }
 
-func (w *writer) Hijack() (net.Conn, *bufioReadWriter, error) {
-	w.begun = true
-	return http.NewResponseController(w.ResponseWriter).Hijack()
-}
-
-func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// guard turns a panic into the platform's 500 where nothing was sent, and into an answer cut short where something was. The process lives.
-func guard(handler http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
-		w := &writer{ResponseWriter: plain}
-		defer func() {
-			problem := recover()
-			if problem == nil {
-				return
-			}
-			if problem != http.ErrAbortHandler { //nolint:errorlint // the very value is the agreement
-				fmt.Fprintf(os.Stderr, "panic: %v\n%s", problem, debug.Stack())
-			}
-			if w.begun || problem == http.ErrAbortHandler {
-				panic(http.ErrAbortHandler)
-			}
-			body, _ := json.Marshal(map[string]any{"error": map[string]string{
-				"code": "function_error", "message": "the function failed; see its log", "request_id": r.Header.Get("X-Request-Id")}})
-			for name := range plain.Header() {
-				plain.Header().Del(name)
-			}
-			plain.Header().Set("Content-Type", "application/json")
-			plain.Header().Set("X-Skerry-Error", "function_error")
-			plain.WriteHeader(http.StatusInternalServerError)
-			_, _ = plain.Write(body)
-		}()
-		// The public scheme and host, as an author expects them.
-		if r.Header.Get("X-Forwarded-Proto") == "https" {
-			r.URL.Scheme = "https"
-		}
-		handler(w, r)
-	})
+// trace writes a panic to the log in one write, so that two of them do not mix. Called by the deferred function that recovered it.
+func trace(problem any) {
+	fmt.Fprintf(os.Stderr, "panic: %v\n\n%s", problem, debug.Stack())
 }

@@ -1,3 +1,0 @@
-module skerry.dev/generate
-
-go 1.24

@@ -1,0 +1,3 @@
+module skerry.dev/shim
+
+go 1.24

@@ -1,6 +1,0 @@
-package shim
-
-import "bufio"
-
-// bufioReadWriter is what http.Hijacker gives beside the connection.
-type bufioReadWriter = bufio.ReadWriter

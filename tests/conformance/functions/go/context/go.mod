@@ -1,0 +1,3 @@
+module example.com/conformance/context
+
+go 1.24

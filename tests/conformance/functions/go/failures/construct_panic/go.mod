@@ -1,0 +1,3 @@
+module example.com/conformance/construct_panic
+
+go 1.24

@@ -1,0 +1,3 @@
+module example.com/conformance/start_exception
+
+go 1.24

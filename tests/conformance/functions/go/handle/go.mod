@@ -1,0 +1,3 @@
+module example.com/conformance/handle
+
+go 1.24

@@ -1,0 +1,3 @@
+module example.com/conformance/new
+
+go 1.24
