@@ -139,9 +139,18 @@ Result<uint32_t> Filler::free_index() {
   return fail(ErrorCode::kNoCapacity, "all {} slots are in use", kMaxSlotIndex);
 }
 
+// An address that a route leads elsewhere already (what a namespace that is being removed leaves for a moment, or another program's) is not free.
 Result<Slot> Filler::make_slot() {
+  for (int tried = 1;; ++tried) {
+    TRY_ASSIGN(const uint32_t index, free_index());
+    auto slot = make_slot_at(index);
+    if (slot || slot.error().sys_errno() != EEXIST || tried == kMaxTakenIndexes) return slot;
+  }
+}
+
+Result<Slot> Filler::make_slot_at(uint32_t index) {
   Slot slot;
-  TRY_ASSIGN(slot.index, free_index());
+  slot.index = index;
   const uint32_t base = slot_id_base(slot.index);
   TRY_ASSIGN(slot.user_namespace, make_user_namespace(0, base, kIdsPerRange));
   TRY_ASSIGN(slot.layer_mapping, make_user_namespace(kLayerIdBase, base, kIdsPerRange));

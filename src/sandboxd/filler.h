@@ -27,6 +27,7 @@ class Filler {
   static constexpr uint32_t kMaxLayerFiles = 500'000;
   static constexpr Duration kUnpackTime = std::chrono::minutes(10);  // control waits half as long; the helper's own limit is on CPU time
   static constexpr size_t kMaxClients = 64;
+  static constexpr int kMaxTakenIndexes = 32;  // passed over for one slot
   static constexpr uint32_t kMaxWanted = 64;  // slots that one client may have asked for
 
   Filler(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger) {}
@@ -58,6 +59,7 @@ class Filler {
   void drop_client(int fd);
   void make_one_slot();
   Result<Slot> make_slot();
+  Result<Slot> make_slot_at(uint32_t index);
   Result<uint32_t> free_index();
   Result<void> make_network(const Slot& slot);
   void on_layer_request(int fd, LayerRequest request, std::vector<UniqueFd> fds);
