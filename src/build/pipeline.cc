@@ -13,6 +13,7 @@ namespace {
 // Raise it when what a stage leaves behind changes its meaning; then nothing remembered is found.
 constexpr std::string_view kCacheFormat = "1";
 constexpr ArchiveBounds kUploadBounds{limits::kUnpackedBytes, limits::kUploadFiles};
+constexpr Duration kProbeTime = std::chrono::seconds(40);  // 10 s to listen, two answers of 5 s, and a busy machine
 constexpr ArchiveBounds kResultBounds{limits::kRevisionBytes, limits::kRevisionFiles};
 
 int64_t ms_since(Loop& loop, TimePoint begin) { return std::chrono::duration_cast<std::chrono::milliseconds>(loop.now() - begin).count(); }
@@ -336,8 +337,52 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   result.transport = served_by_shim ? Transport::kUnix : Transport::kTcp;
   if (run.own_server()) result.argv = run.request.entrypoint;
   if (result.argv.empty()) co_return project_failed("build", "nothing to start came out of it");
-  if (run.request.health_path) result.health_path = *run.request.health_path;
+  if (run.request.health_path) {
+    result.health_path = *run.request.health_path;
+  } else if (!served_by_shim && result.health_path.empty()) {
+    CO_TRY_ASSIGN(result.health_path, co_await find_health_path(run, result));
+  }
   co_return result;
+}
+
+Task<Result<std::string>> Pipeline::find_health_path(Run& run, const BuildResult& result) {
+  if (run.toolchain.empty()) {
+    CO_TRY_ASSIGN(run.toolchain, co_await platform_.image(run.recipe.build_image));
+    CO_TRY_ASSIGN(run.machine, co_await platform_.machine());
+  }
+  StageJob job;
+  job.stage = "layer";
+  // The build image holds all of the run image, and the shell that the script needs.
+  job.layers = {run.toolchain, run.machine};
+  job.layers.insert(job.layers.end(), result.layers.begin() + 1, result.layers.end());
+  job.argv = {"bash", "/skerry/build/probe.sh"};
+  job.argv.insert(job.argv.end(), result.argv.begin(), result.argv.end());
+  job.env = result.env;
+  job.env.insert(job.env.end(), {fmt::format("PORT={}", result.port), "HOME=/home/fn", "USER=fn", "TMPDIR=/tmp", "LANG=C.UTF-8", "TZ=UTC"});
+  job.cwd = "/app";
+  KeyMaker maker = key(run, "health");
+  for (const Digest& layer : job.layers) maker.add(layer.str());
+  for (const std::string& text : job.argv) maker.add(text);
+  for (const std::string& text : job.env) maker.add(text);
+  const std::string probe_key = maker.key();
+  // Not a layer, but found again like one, beside the layer that it is a property of.
+  CO_TRY_ASSIGN(const auto known, co_await remembered(probe_key));
+  if (known) co_return known->note;
+  BuilderLimits limits = settings_.limits;
+  limits.time = std::min<Duration>(limits.time, kProbeTime);
+  auto probed = co_await run_stage_job(loop_, jobs_, blobs_, limits, std::move(job), run.log);
+  if (!probed && probed.error().code() == ErrorCode::kFunctionFailed) {
+    run.log.warning("the server could not be tried in the build, so that no health path was looked for; [health] path names one");
+    co_return std::string();
+  }
+  if (!probed) co_return pass(std::move(probed).error());
+  blobs_.remove(probed->digest);
+  auto listing = list_archive(probed->archive.get(), [](std::string_view path) { return path == "health"; }, {kMaxManifestBytes, 16});
+  std::string path = listing && listing->contents.contains("health") ? listing->contents["health"] : "";
+  // The server ran beside the script and could have written anything.
+  if (path != "/health/readiness" && path != "/health") path.clear();
+  (void)index_.remember(probe_key, {run.app, path});
+  co_return path;
 }
 
 }  // namespace skerry

@@ -56,6 +56,8 @@ class Pipeline final : public Builder {
   Task<Result<Digest>> prune_dependencies(Run& run);
   Task<Result<void>> build_project(Run& run);
   Task<Result<BuildResult>> assemble(Run& run);
+  // The path that an own server answers with 2xx or 503, "" for none or when it does not start in a build.
+  Task<Result<std::string>> find_health_path(Run& run, const BuildResult& result);
 
   // The layer under the job's key, from memory or made now. `stage` events are the caller's.
   Task<Result<std::optional<LayerIndex::Entry>>> remembered(std::string key);

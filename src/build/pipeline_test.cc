@@ -290,6 +290,29 @@ TEST_F(PipelineTest, AnEntrypointMakesItsOwnServer) {
   for (const std::string& entry : result->env) EXPECT_FALSE(entry.starts_with("SKERRY_")) << entry;
 }
 
+TEST_F(PipelineTest, AnOwnServersHealthPathIsLookedForOnce) {
+  BuildRequest r = request({{"x.py", ""}});
+  r.language = "python";
+  r.entrypoint = {"python3", "x.py"};
+  jobs_.answer = [](const Job&) { return FakeJobs::Answer{"", tar_of({{"health", "/health"}}), {0, 0, false}, std::nullopt}; };
+  const auto first = build(r);
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(first->health_path, "/health");
+  ASSERT_EQ(jobs_.seen.size(), 1U);
+  EXPECT_EQ(jobs_.seen[0].argv, (std::vector<std::string>{"bash", "/skerry/build/probe.sh", "python3", "x.py"}));
+  const auto again = build(r);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->health_path, "/health");
+  EXPECT_EQ(jobs_.seen.size(), 1U);
+  // Neither a failure nor a lie of what ran there becomes a path or an error.
+  r.entrypoint = {"python3", "y.py"};
+  jobs_.answer = [](const Job&) { return FakeJobs::Answer{"", tar_of({{"health", "/admin"}}), {0, 0, false}, std::nullopt}; };
+  EXPECT_EQ(build(r)->health_path, "");
+  r.entrypoint = {"python3", "z.py"};
+  jobs_.answer = [](const Job&) { return FakeJobs::Answer{"", "", {1, 0, false}, std::nullopt}; };
+  EXPECT_EQ(build(r)->health_path, "");
+}
+
 TEST_F(PipelineTest, AFailedToolIsTheProjectsFaultAndItsLogIsKept) {
   jobs_.answer = [](const Job&) { return FakeJobs::Answer{"one\n\x1b[31mtwo\x1b[0m\rthree\nlast", "", {3, 0, false}, std::nullopt}; };
   BuildRequest r = request(kPython);

@@ -87,6 +87,31 @@ def test_a_server_of_its_own_with_a_command_from_a_package(builds):
     assert builds.call(events.last["url"]).text == "served by gunicorn"
 
 
+SERVER = """
+import http.server, os, sys
+known = {paths}
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        answers = known.get(self.path, [404])
+        self.send_response(answers.pop(0) if len(answers) > 1 else answers[0])
+        self.send_header("content-length", "0")
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), H).serve_forever()
+"""
+
+
+def test_the_health_path_of_an_own_server_is_found(builds):
+    for paths, found in (({"/health": [200], "/": [200]}, "/health is asked"), ({"/health/readiness": [503, 200], "/health": [200]}, "/health/readiness is asked"), ({"/": [200]}, None)):
+        events = builds.events("py-health", {"server.py": SERVER.format(paths=paths)}, entrypoint=["python3", "server.py"], language="python")
+        assert events.ok, events
+        assert (found in events.log) if found else ("is asked" not in events.log), events
+    crash = builds.events("py-crash", {"server.py": "raise SystemExit('no database')\n"}, entrypoint=["python3", "server.py"], language="python")
+    assert not crash.ok and crash.error["code"] == "start_failed", crash
+    assert "no database" in crash.log
+
+
 def test_a_local_source_comes_first(builds):
     """The package exists nowhere else: no registry can have answered."""
     folder = builds.sources / "python"
