@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,12 +29,17 @@ Task<Result<T>> off_loop(Loop& loop, std::move_only_function<Result<T>()> work) 
   if (!done || !tell) co_return fail_errno("eventfd");
   FdWatch watch(loop, done.get());
   CO_TRY(watch.status());
+  struct Answer {
+    std::optional<Result<T>> result;
+    std::atomic<bool> ready = false;
+  };
   // Two owners: this frame, and the thread, whichever ends last.
-  auto result = std::make_shared<std::optional<Result<T>>>();
+  auto answer = std::make_shared<Answer>();
   try {
-    std::thread([result, work = std::move(work), tell = std::move(tell)]() mutable {
-      result->emplace(work());
+    std::thread([answer, work = std::move(work), tell = std::move(tell)]() mutable {
+      answer->result.emplace(work());
       work = nullptr;
+      answer->ready.store(true, std::memory_order_release);
       const uint64_t one = 1;
       (void)!::write(tell.get(), &one, sizeof one);
     }).detach();
@@ -41,11 +47,12 @@ Task<Result<T>> off_loop(Loop& loop, std::move_only_function<Result<T>()> work) 
     co_return fail(ErrorCode::kNoCapacity, "no thread: {}", error.what());
   }
   uint64_t count = 0;
-  while (::read(done.get(), &count, sizeof count) < 0) {
+  while (!answer->ready.load(std::memory_order_acquire)) {
+    if (::read(done.get(), &count, sizeof count) >= 0) continue;
     if (errno != EAGAIN && errno != EINTR) co_return fail_errno("wait for a thread");
     (void)co_await watch.readable().wait();
   }
-  co_return std::move(**result);
+  co_return std::move(*answer->result);
 }
 
 }  // namespace skerry
