@@ -138,8 +138,8 @@ def test_a_kill_in_the_middle_of_a_ship_loses_nothing(skerry, name):
     manifest = (example / "func.toml").read_text().replace("hello-node", "midship")
     assert skerry.ship(example, **{"func.toml": manifest}).returncode == 0
     url = skerry.get("midship")["url"]
-    # A build that waits until it is told: the kill is certainly in its middle.
-    slow = manifest + '[build]\ncommand = "echo building; sleep 2"\n'
+    # A build that takes its time, and was not made for another case before: the kill is certainly in its middle.
+    slow = manifest + f'[build]\ncommand = "echo building; sleep 2; echo {name}"\n'
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         shipping = pool.submit(skerry.ship, example, **{"func.toml": slow})
         builds = skerry.state / "control" / "builds"
