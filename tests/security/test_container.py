@@ -1,0 +1,87 @@
+"""Attacks from inside a function that was shipped in the ordinary way."""
+import json
+
+import pytest
+
+SOURCE = '''
+import json, os, socket, ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+
+def attempt(f):
+    try:
+        return repr(f())
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+
+def reach(address, port):
+    s = socket.create_connection((address, port), 1.5)
+    s.close()
+    return "reached"
+
+class F:
+    async def handle(self, scope, receive, send):
+        target = json.loads((await receive())["body"])
+        out = {
+            "reach": {f"{a}:{p}": attempt(lambda: reach(a, p)) for a, p in target["reach"]},
+            "read": {p: attempt(lambda: open(p).read(64)) for p in target["read"]},
+            "write": {p: attempt(lambda: open(p, "w")) for p in target["write"]},
+            "exe": attempt(lambda: os.open("/proc/1/exe", os.O_RDONLY)),
+            "mem": attempt(lambda: open("/proc/1/mem", "rb")),
+            "environ": attempt(lambda: open("/proc/1/environ", "rb").read(64)),
+            "kill": attempt(lambda: os.kill(1, 9)),
+            "fds": [attempt(lambda: os.readlink(f"/proc/self/fd/{n}")) for n in os.listdir("/proc/self/fd")],
+            "mount": libc.mount(b"none", b"/tmp", b"tmpfs", 0, None),
+            "unshare": libc.unshare(0x10000000),
+        }
+        body = json.dumps(out).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+def new():
+    return F()
+'''
+
+
+@pytest.fixture(scope="module")
+def seen(skerry):
+    result = skerry.ship(None, **{"func.toml": '[edge_compute]\nfunc_name = "attacker"\n', "func.py": SOURCE})
+    assert result.returncode == 0, result.stdout + result.stderr
+    question = {
+        "reach": [["198.19.0.1", skerry.https], ["198.19.0.1", skerry.api], ["127.0.0.1", skerry.api], ["169.254.169.254", 80], ["10.0.0.1", 80], ["192.168.1.1", 80]],
+        "read": ["/etc/shadow", "/proc/kcore", "/proc/keys", "/proc/1/root/etc/hostname", "/sys/kernel/notes", str(skerry.state / "control" / "master.key")],
+        "write": ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper", "/dev/null/x", "/usr/bin/python3"],
+    }
+    answer = skerry.call(skerry.get("attacker")["url"], method="POST", body=json.dumps(question))
+    assert answer.status == 200, answer.text
+    return json.loads(answer.text)
+
+
+def test_reaches_neither_the_platform_nor_private_networks(seen):
+    assert "reached" not in {v.strip("'") for v in seen["reach"].values()}, seen["reach"]
+
+
+def test_reads_nothing_of_the_host(seen):
+    for path, got in seen["read"].items():
+        assert "Error" in got or got == "''", (path, got)
+
+
+def test_writes_nothing_of_the_kernel(seen):
+    for path, got in seen["write"].items():
+        assert "Error" in got, (path, got)
+
+
+def test_init_is_out_of_reach(seen):
+    # CVE-2019-5736: the runtime's own program through /proc/1/exe; its memory is a copy of starter's.
+    for key in ("exe", "mem", "environ"):
+        assert "Error" in seen[key], (key, seen[key])
+    assert seen["kill"] in ("None", "PermissionError: [Errno 1] Operation not permitted")  # pid 1 takes no signal from inside
+
+
+def test_inherits_no_descriptor(seen):
+    # CVE-2024-21626
+    for target in seen["fds"]:
+        assert target.strip("'").startswith(("pipe:", "socket:", "/dev/null", "/proc/", "anon_inode", "FileNotFoundError")), seen["fds"]
+
+
+def test_may_not_mount_or_unshare(seen):
+    assert seen["mount"] == -1 and seen["unshare"] == -1
