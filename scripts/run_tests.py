@@ -17,7 +17,7 @@ PYTEST = {
     "integration": ["tests/sandbox", "tests/control", "tests/cli", "tests/images", "shims/python/tests", "shims/node/tests"],
     "conformance": ["tests/conformance"],
     "security": ["tests/security"],
-    "e2e": ["tests/e2e"],
+    "e2e": ["tests/e2e", "tests/build"],
     "sim": ["tests/sim"],
 }
 

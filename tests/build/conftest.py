@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import ssl
 import tarfile
@@ -21,6 +22,8 @@ SHIP_S = 500  # the first use of an image unpacks it
 
 
 class Builds(_whole.Skerry):
+    registries_matter = True  # a test that needs one is skipped where none answers
+
     def __init__(self, subnet="100.66.0.0/16"):
         self.subnet = subnet  # an address range that no other daemon of this machine has
         self.sources = pathlib.Path("/tmp") / ("skb" + os.urandom(4).hex())
@@ -50,7 +53,11 @@ class Builds(_whole.Skerry):
         began = time.monotonic()
         context = ssl.create_default_context(cafile=self.ca)
         answer = self.request("localhost", self.api, context, "POST", "/v1/functions/ship", body, {"authorization": f"Bearer {self.token}"}, True, SHIP_S)
-        return Events(answer, time.monotonic() - began)
+        events = Events(answer, time.monotonic() - began)
+        silent = re.search(r"the registry \S+ (does|did) not answer", events.log)
+        if silent and self.registries_matter and not events.ok:
+            pytest.skip(silent.group(0))
+        return events
 
     def upload(self, data, headers):
         context = ssl.create_default_context(cafile=self.ca)

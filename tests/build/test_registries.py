@@ -26,6 +26,7 @@ def cut_off():
     os.environ.update(VARIABLES)
     try:
         s = Builds(subnet="100.67.0.0/16")
+        s.registries_matter = False
         yield s
         s.close()
     finally:
@@ -60,6 +61,8 @@ def silent():
 
 
 def deps_python(tmp_path, url, **files):
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode != 0:
+        pytest.skip("this Python has no pip")
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, text in files.items():
