@@ -11,6 +11,7 @@ namespace {
 const LanguageRecipe kRecipes[] = {
     {"python", "3.11", "python", "python-build"}, {"python", "3.13", "python313", "python313-build"}, {"node", "20", "node", "node-build"},
     {"go", "1.24", "go", "go-build"},             {"java", "17", "java", "java-build"},               {"java", "21", "java21", "java21-build"},
+    {"image", "", "", "python-build"},  // brings its own root; what flattens its layers is a Python program
 };
 
 constexpr const char* kPythonEntries[] = {"function/func.py", "func.py", "main.py", "app.py"};
@@ -51,7 +52,7 @@ Result<LanguageRecipe> find_recipe(std::string_view language, std::string_view v
     if (version.empty() || recipe.version == version) return recipe;
     known += (known.empty() ? "" : ", ") + recipe.version;
   }
-  if (known.empty()) return fail(ErrorCode::kInvalidArgument, "language `{}` is not served; it may be python, node, go or java", language);
+  if (known.empty()) return fail(ErrorCode::kInvalidArgument, "language `{}` is not served; it may be python, node, go, java or image", language);
   return fail(ErrorCode::kInvalidArgument, "{} {} is not installed here; [runtime] version may be {}", language, version, known);
 }
 
@@ -63,6 +64,7 @@ std::string python_entry(const ArchiveListing& listing) {
 
 Result<std::string> detect_language(const ArchiveListing& listing) {
   const auto has = [&](const char* file) { return listing.files.contains(file); };
+  if (has("oci-layout")) return std::string("image");
   if (has("go.mod")) return std::string("go");
   if (has("pom.xml")) return std::string("java");
   if (has("package.json")) return std::string("node");
@@ -196,7 +198,8 @@ Result<DependencyPlan> plan_dependencies(std::string_view language, const Archiv
   if (language == "python") return plan_python(listing);
   if (language == "node") return plan_node(listing);
   if (language == "go") return plan_go(listing);
-  return plan_java(listing);
+  if (language == "java") return plan_java(listing);
+  return DependencyPlan{};
 }
 
 }  // namespace skerry

@@ -26,6 +26,8 @@ TEST(Languages, AreKnownByTheirFiles) {
   EXPECT_EQ(*detect_language(project({{"package.json", ""}})), "node");
   EXPECT_EQ(*detect_language(project({{"go.mod", ""}, {"package.json", ""}})), "go");
   EXPECT_EQ(*detect_language(project({{"pom.xml", ""}})), "java");
+  EXPECT_EQ(*detect_language(project({{"oci-layout", ""}, {"index.json", ""}})), "image");
+  EXPECT_FALSE(plan("image", {{"pom.xml", "<project/>"}}).wanted);
   const auto none = detect_language(project({{"README.md", ""}, {"sub/go.mod", ""}}));
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code(), ErrorCode::kFunctionFailed);

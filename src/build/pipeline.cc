@@ -124,7 +124,9 @@ Task<Result<void>> Pipeline::detect(Run& run) {
 }
 
 Task<Result<void>> Pipeline::find_layers(Run& run) {
-  CO_TRY_ASSIGN(run.image, co_await platform_.image(run.recipe.run_image));
+  if (!run.recipe.run_image.empty()) {
+    CO_TRY_ASSIGN(run.image, co_await platform_.image(run.recipe.run_image));
+  }
   CO_TRY_ASSIGN(run.shim, co_await platform_.shim(run.recipe.language));
   // A project that needs no tool is not kept waiting for a toolchain.
   if (run.recipe.language == "python" && !run.plan.wanted && run.request.build_command.empty()) co_return Result<void>{};
@@ -278,7 +280,10 @@ Task<Result<void>> Pipeline::build_project(Run& run) {
   if (run.dependencies) job.env.push_back("SKERRY_DEPS=" + dependency_folder(run.recipe));
   if (!run.request.build_command.empty()) job.env.push_back("SKERRY_BUILD_COMMAND=" + run.request.build_command);
   if (run.own_server()) job.env.emplace_back("SKERRY_OWN_SERVER=1");
-  job.comment = "/app";
+  // An image is its own root; everything else is mounted where its author knows it.
+  const std::string subfolder = language == "image" ? "/" : "/app";
+  if (language == "image") job.argv = {"python3", "-I", "/skerry/shim/image/flatten.py"};
+  job.comment = subfolder;
   CO_TRY_ASSIGN(const StageResult result, co_await run_stage_job(loop_, jobs_, blobs_, settings_.limits, std::move(job), run.log));
   CO_TRY_ASSIGN(UniqueFd archive, blobs_.open_blob(result.digest));
   auto listing = co_await off_loop<ArchiveListing>(
@@ -291,7 +296,7 @@ Task<Result<void>> Pipeline::build_project(Run& run) {
 
   const TimePoint layering = loop_.now();
   run.log.stage("layer", StageState::kBegin, 0);
-  auto unpacked = co_await layers_.unpack(result.digest, result.archive.get(), "/app", kResultBounds.bytes, kResultBounds.files);
+  auto unpacked = co_await layers_.unpack(result.digest, result.archive.get(), subfolder, kResultBounds.bytes, kResultBounds.files);
   if (!unpacked) co_return blame("layer", std::move(unpacked).error());
   run.app = result.digest;
   if (auto kept = index_.remember(build_key, {result.digest, run.made->text()}); !kept) logger_.warn("the build cache cannot be written", {{"error", kept.error().message()}});
@@ -306,7 +311,7 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   BuildResult result;
   result.language = language;
   result.version = run.recipe.version;
-  result.layers = {run.image};
+  if (!run.image.empty()) result.layers = {run.image};
   const bool served_by_shim = !run.own_server() && (!run.made || run.made->shape != "server");
   if (served_by_shim && language != "go") result.layers.push_back(run.shim);  // Go's is compiled in
   std::string path = "/usr/local/bin:/usr/bin:/bin";
@@ -333,13 +338,15 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
     if (served_by_shim) result.env.insert(result.env.end(), {"SKERRY_ENTRY=" + run.made->entry, "SKERRY_SHAPE=" + run.made->shape});
   }
   if (served_by_shim) result.env.emplace_back("SKERRY_SHIM=1");
-  result.env.push_back("PATH=" + path);
+  const bool has_path = std::any_of(result.env.begin(), result.env.end(), [](const std::string& entry) { return entry.starts_with("PATH="); });
+  if (!has_path) result.env.push_back("PATH=" + path);
   result.transport = served_by_shim ? Transport::kUnix : Transport::kTcp;
   if (run.own_server()) result.argv = run.request.entrypoint;
   if (result.argv.empty()) co_return project_failed("build", "nothing to start came out of it");
   if (run.request.health_path) {
     result.health_path = *run.request.health_path;
-  } else if (!served_by_shim && result.health_path.empty()) {
+  } else if (!served_by_shim && result.health_path.empty() && language != "image") {
+    // An image cannot be tried: its root has no place for the script's shell.
     CO_TRY_ASSIGN(result.health_path, co_await find_health_path(run, result));
   }
   co_return result;

@@ -290,6 +290,22 @@ TEST_F(PipelineTest, AnEntrypointMakesItsOwnServer) {
   for (const std::string& entry : result->env) EXPECT_FALSE(entry.starts_with("SKERRY_")) << entry;
 }
 
+TEST_F(PipelineTest, AnImageIsItsOwnRoot) {
+  jobs_.answer = [](const Job&) {
+    return FakeJobs::Answer{"", tar_of({{"server", "x"}, {".skerry/revision.json", R"({"shape":"server","entry":"","argv":["/server"],"env":["PATH=/x"]})"}}), {0, 0, false}, std::nullopt};
+  };
+  std::filesystem::create_directories(folder_ + "/shims/image");
+  const auto result = build({{"oci-layout", ""}, {"index.json", "{}"}});
+  ASSERT_TRUE(result) << result.error().message();
+  EXPECT_EQ(result->language, "image");
+  ASSERT_EQ(result->layers.size(), 1U);
+  EXPECT_EQ(layers_.there[result->layers[0]], "/");
+  EXPECT_EQ(result->transport, Transport::kTcp);
+  EXPECT_EQ(result->argv, (std::vector<std::string>{"/server"}));
+  EXPECT_EQ(result->env, (std::vector<std::string>{"PATH=/x"}));
+  EXPECT_EQ(jobs_.seen.size(), 1U);
+}
+
 TEST_F(PipelineTest, AnOwnServersHealthPathIsLookedForOnce) {
   BuildRequest r = request({{"x.py", ""}});
   r.language = "python";
