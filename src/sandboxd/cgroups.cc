@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <charconv>
 #include <linux/magic.h>
+#include <set>
 
 #include "os/file.h"
 #include "sandboxd/namespaces.h"
@@ -49,11 +50,11 @@ Result<void> remove_group(const std::string& path) {
   return {};
 }
 
-std::vector<std::string> folders_of(const std::string& path) {
-  std::vector<std::string> out;
+std::set<std::string> folders_of(const std::string& path) {
+  std::set<std::string> out;
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(path.c_str()), ::closedir);
   while (const dirent* entry = dir ? ::readdir(dir.get()) : nullptr)
-    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') out.emplace_back(entry->d_name);
+    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') out.emplace(entry->d_name);
   return out;
 }
 
@@ -135,7 +136,12 @@ class CgroupsV1 final : public Cgroups {
       if (auto removed = remove_group(path(c, group)); !removed) result = std::move(removed);
     return result;
   }
-  std::vector<std::string> list() override { return folders_of(parent("pids")); }
+  // In any of the hierarchies: who makes or removes a group may be killed half-way.
+  std::vector<std::string> list() override {
+    std::set<std::string> all;
+    for (const std::string& c : controllers_) all.merge(folders_of(parent(c)));
+    return {all.begin(), all.end()};
+  }
   Result<void> remove_parent() override {
     for (const std::string& c : controllers_) TRY(remove_group(parent(c)));
     return {};
@@ -183,7 +189,10 @@ class CgroupsV2 final : public Cgroups {
   std::vector<pid_t> processes(const std::string& group) override { return pids_in(path(group) + "/cgroup.procs"); }
   void kill_all(const std::string& group) override { (void)write_text(path(group) + "/cgroup.kill", "1"); }
   Result<void> remove(const std::string& group) override { return remove_group(path(group)); }
-  std::vector<std::string> list() override { return folders_of(parent_); }
+  std::vector<std::string> list() override {
+    const auto all = folders_of(parent_);
+    return {all.begin(), all.end()};
+  }
   Result<void> remove_parent() override { return remove_group(parent_); }
 
  private:

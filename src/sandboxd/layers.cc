@@ -31,10 +31,11 @@ std::string meta_path(const Settings& s, const std::string& hex) { return s.laye
 LayerDone failed(const Error& error) { return {false, false, static_cast<uint8_t>(error.code()), error.message(), 0, 0}; }
 
 // In the child: nothing but the three descriptors, root of its own user namespace, no network, no other process.
-[[noreturn]] void run_unpack(int program, int archive, int target, int result, int go, const UnpackLayer& r) {
+[[noreturn]] void run_unpack(int program, int archive, int target, int result, const Pipe& go, const UnpackLayer& r) {
   char byte = 0;
-  // The parent writes the id maps first.
-  if (::read(go, &byte, 1) != 1) ::_exit(126);
+  // The parent writes the id maps first. With its own copy of the other end a child would wait for ever for a parent that was killed.
+  ::close(go.write.get());
+  if (::read(go.read.get(), &byte, 1) != 1) ::_exit(126);
   const int moved[] = {::fcntl(archive, F_DUPFD, 20), ::fcntl(target, F_DUPFD, 20), ::fcntl(result, F_DUPFD, 20)};
   const int program_fd = ::fcntl(program, F_DUPFD_CLOEXEC, 20);
   for (int i = 0; i < 3; ++i)
@@ -148,7 +149,7 @@ Result<void> Filler::start_unpack(Job job) {
   args.exit_signal = SIGCHLD;
   const pid_t pid = static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
   if (pid < 0) return fail_errno("clone3 for skerry-unpack");
-  if (pid == 0) run_unpack(unpack_program_.get(), job.archive.get(), target.get(), result.write.get(), go.read.get(), job.request);
+  if (pid == 0) run_unpack(unpack_program_.get(), job.archive.get(), target.get(), result.write.get(), go, job.request);
   u->pid = pid;
   u->pidfd = UniqueFd(pidfd);
   u->result = std::move(result.read);

@@ -1,6 +1,7 @@
 """How containers end, freeze, and outlive the processes that made them; and that nothing of them stays."""
 import contextlib
 import os
+import pathlib
 import struct
 import subprocess
 import time
@@ -114,6 +115,7 @@ def test_jobs_use_the_descriptors_and_environment_that_they_were_given(box):
 
 def test_jobs_are_not_listed(box):
     id_, out, err = box.job("wait")
+    assert box.connect().wait(sb.STARTED, id_)["fds"] == []
     assert os.read(out, 100) == b"waiting\n"
     assert id_ not in box.listed()
     box.signal(id_, 1)
@@ -253,6 +255,8 @@ def test_sweep_removes_everything_even_what_is_frozen_or_a_job():
     for role in ("starter", "filler", "reaper"):
         s.kill(role)
     assert any(s.groups().values()), "the containers outlive their makers"
+    half_made = next(p for p in (pathlib.Path("/sys/fs/cgroup/memory") / s.tag, pathlib.Path("/sys/fs/cgroup") / s.tag) if p.exists())
+    (half_made / "s15000").mkdir()  # as a filler leaves it that is killed between two hierarchies
     began = time.monotonic()
     swept = subprocess.run([sb.BIN / "skerry-sandboxd", "sweep", *s.options()], capture_output=True, text=True)
     assert swept.returncode == 0, swept.stderr
