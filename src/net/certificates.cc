@@ -1,36 +1,21 @@
 #include "net/certificates.h"
 
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
-#include <memory>
+#include "net/openssl_handles.h"
 
 namespace skerry {
 namespace {
 
-template <auto Free>
-struct Freer {
-  template <typename T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
-using Bio = std::unique_ptr<BIO, Freer<BIO_free_all>>;
-using Cert = std::unique_ptr<X509, Freer<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
+using openssl::Bio, openssl::Cert, openssl::Key, openssl::memory_bio;
 
 constexpr long kAuthorityDays = 3650;
 constexpr long kLeafDays = 397;
 
-std::unexpected<Error> openssl_failed(std::string_view what) {
-  char text[256] = "no detail";
-  if (const unsigned long e = ERR_get_error(); e != 0) ERR_error_string_n(e, text, sizeof text);
-  ERR_clear_error();
-  return fail(ErrorCode::kInvalidArgument, "{}: {}", what, text);
-}
+std::unexpected<Error> openssl_failed(std::string_view what) { return std::unexpected(openssl::last_error(ErrorCode::kInvalidArgument, what)); }
 
 Result<void> add_extension(X509* cert, X509* issuer, int nid, const std::string& value) {
   X509V3_CTX context;
@@ -74,7 +59,7 @@ Result<CertificatePair> to_pem(X509* cert, EVP_PKEY* key) {
 }
 
 Result<Cert> read_certificate(const std::string& pem) {
-  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const Bio bio = memory_bio(pem);
   Cert cert(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
   if (!cert) return openssl_failed("read certificate");
   return cert;
@@ -98,7 +83,7 @@ Result<CertificatePair> issue_certificate(const CertificatePair& authority, cons
                                           const std::vector<std::string>& ip_addresses) {
   if (dns_names.empty()) return fail(ErrorCode::kInvalidArgument, "a certificate needs a name");
   TRY_ASSIGN(const Cert ca, read_certificate(authority.certificate_pem));
-  const Bio ca_key_bio(BIO_new_mem_buf(authority.key_pem.data(), static_cast<int>(authority.key_pem.size())));
+  const Bio ca_key_bio = memory_bio(authority.key_pem);
   const Key ca_key(PEM_read_bio_PrivateKey(ca_key_bio.get(), nullptr, nullptr, nullptr));
   if (!ca_key) return openssl_failed("read CA key");
   const Key key(EVP_EC_gen("P-256"));

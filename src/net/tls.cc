@@ -1,34 +1,17 @@
 #include "net/tls.h"
 
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
 
+#include "net/openssl_handles.h"
+
 namespace skerry {
 namespace {
 
-Error openssl_error(ErrorCode code, std::string_view what) {
-  char text[256] = "no detail";
-  if (const unsigned long e = ERR_get_error(); e != 0) ERR_error_string_n(e, text, sizeof text);
-  ERR_clear_error();
-  return Error(code, fmt::format("{}: {}", what, text));
-}
-
-template <auto Free>
-struct Freer {
-  template <typename T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
-using Bio = std::unique_ptr<BIO, Freer<BIO_free_all>>;
-using Cert = std::unique_ptr<X509, Freer<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
-
-Bio memory_bio(const std::string& text) { return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
+using openssl::Bio, openssl::Cert, openssl::Key, openssl::memory_bio;
 
 int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned in_size, void*) {
   static constexpr unsigned char kOffer[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
@@ -41,17 +24,17 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const 
 Result<void> use_pair(SSL_CTX* context, const CertificatePair& pair) {
   const Bio certs = memory_bio(pair.certificate_pem), key_bio = memory_bio(pair.key_pem);
   const Cert leaf(PEM_read_bio_X509(certs.get(), nullptr, nullptr, nullptr));
-  if (!leaf || SSL_CTX_use_certificate(context, leaf.get()) != 1) return std::unexpected(openssl_error(ErrorCode::kInvalidArgument, "certificate"));
+  if (!leaf || SSL_CTX_use_certificate(context, leaf.get()) != 1) return std::unexpected(openssl::last_error(ErrorCode::kInvalidArgument, "certificate"));
   while (X509* extra = PEM_read_bio_X509(certs.get(), nullptr, nullptr, nullptr)) {
     if (SSL_CTX_add0_chain_cert(context, extra) != 1) {
       X509_free(extra);
-      return std::unexpected(openssl_error(ErrorCode::kInvalidArgument, "certificate chain"));
+      return std::unexpected(openssl::last_error(ErrorCode::kInvalidArgument, "certificate chain"));
     }
   }
   ERR_clear_error();  // the end of the PEM file is an error to OpenSSL
   const Key key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr));
   if (!key || SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1)
-    return std::unexpected(openssl_error(ErrorCode::kInvalidArgument, "private key"));
+    return std::unexpected(openssl::last_error(ErrorCode::kInvalidArgument, "private key"));
   return {};
 }
 
@@ -62,13 +45,13 @@ TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 Result<std::unique_ptr<TlsContext>> TlsContext::server(const CertificatePair& pair) {
   std::unique_ptr<TlsContext> context(new TlsContext(SSL_CTX_new(TLS_server_method())));
   SSL_CTX* raw = context->get();
-  if (raw == nullptr) return std::unexpected(openssl_error(ErrorCode::kIo, "TLS context"));
+  if (raw == nullptr) return std::unexpected(openssl::last_error(ErrorCode::kIo, "TLS context"));
   SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
   SSL_CTX_set_options(raw, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   // TLS 1.2: forward secrecy and AEAD only. AES-128 first: the cheapest that is strong.
   if (SSL_CTX_set_cipher_list(raw, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
       SSL_CTX_set_ciphersuites(raw, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384") != 1)
-    return std::unexpected(openssl_error(ErrorCode::kIo, "TLS ciphers"));
+    return std::unexpected(openssl::last_error(ErrorCode::kIo, "TLS ciphers"));
   SSL_CTX_set1_groups_list(raw, "X25519:P-256:P-384");
   SSL_CTX_set_read_ahead(raw, 1);
   SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
@@ -80,14 +63,14 @@ Result<std::unique_ptr<TlsContext>> TlsContext::server(const CertificatePair& pa
 Result<std::unique_ptr<TlsContext>> TlsContext::client(const std::string& ca_pem) {
   std::unique_ptr<TlsContext> context(new TlsContext(SSL_CTX_new(TLS_client_method())));
   SSL_CTX* raw = context->get();
-  if (raw == nullptr) return std::unexpected(openssl_error(ErrorCode::kIo, "TLS context"));
+  if (raw == nullptr) return std::unexpected(openssl::last_error(ErrorCode::kIo, "TLS context"));
   SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
   SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_verify(raw, SSL_VERIFY_PEER, nullptr);
   const Bio bio = memory_bio(ca_pem);
   const Cert ca(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
   if (!ca || X509_STORE_add_cert(SSL_CTX_get_cert_store(raw), ca.get()) != 1)
-    return std::unexpected(openssl_error(ErrorCode::kInvalidArgument, "CA certificate"));
+    return std::unexpected(openssl::last_error(ErrorCode::kInvalidArgument, "CA certificate"));
   return context;
 }
 
@@ -105,7 +88,7 @@ Task<Result<void>> TlsStream::after(int result, bool& eof, TimePoint deadline) {
     case SSL_ERROR_SYSCALL:
       ERR_clear_error();
       co_return std::unexpected(Error::from_errno(saved_errno != 0 ? saved_errno : ECONNRESET, "TLS connection"));
-    default: co_return std::unexpected(openssl_error(ErrorCode::kProtocol, "TLS"));
+    default: co_return std::unexpected(openssl::last_error(ErrorCode::kProtocol, "TLS"));
   }
 }
 
