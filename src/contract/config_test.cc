@@ -46,6 +46,22 @@ TEST(FunctionName, FollowsTheContract) {
   for (const char* bad : {"", "1a", "-a", "a-", "a--b", "A", "a_b", "a.b", "abcdefghijabcdefghijabcdefghijabcdefghijk"}) EXPECT_FALSE(is_function_name(bad)) << bad;
 }
 
+TEST(Watch, FramesAreWholeHoweverTheyAreCut) {
+  const std::string bytes = watch::frame("one") + watch::frame("") + watch::frame("three");
+  for (size_t step = 1; step <= bytes.size(); ++step) {
+    watch::FrameReader reader(5);
+    std::vector<std::string> got;
+    for (size_t at = 0; at < bytes.size(); at += step) {
+      reader.append(std::string_view(bytes).substr(at, step));
+      for (auto next = reader.next(); next.value(); next = reader.next()) got.push_back(**next);
+    }
+    EXPECT_EQ(got, (std::vector<std::string>{"one", "", "three"})) << step;
+  }
+  watch::FrameReader reader(4);
+  reader.append(watch::frame("three"));
+  EXPECT_EQ(reader.next().error().code(), ErrorCode::kTooLarge);
+}
+
 TEST(Watch, UnknownTypesAndFieldsAreErrors) {
   EXPECT_FALSE(watch::decode_from_control(R"({"type":"boo"})"));
   EXPECT_FALSE(watch::decode_from_edge(R"({"type":"applied","version":1,"x":2})"));

@@ -144,4 +144,16 @@ std::string frame(std::string_view text) {
   return out;
 }
 
+Result<std::optional<std::string>> FrameReader::next() {
+  constexpr size_t kLengthBytes = 4;
+  if (buffer_.size() < kLengthBytes) return std::nullopt;
+  uint32_t size = 0;
+  for (size_t i = 0; i < kLengthBytes; ++i) size |= static_cast<uint32_t>(static_cast<unsigned char>(buffer_[i])) << (8 * i);
+  if (size > max_bytes_) return fail(ErrorCode::kTooLarge, "a message of {} bytes (limit {})", size, max_bytes_);
+  if (buffer_.size() < kLengthBytes + size) return std::nullopt;
+  std::string text = buffer_.substr(kLengthBytes, size);
+  buffer_.erase(0, kLengthBytes + size);
+  return text;
+}
+
 }  // namespace skerry::watch

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -80,5 +81,18 @@ Result<FromControl> decode_from_control(std::string_view text);
 Result<FromEdge> decode_from_edge(std::string_view text);
 // Length and text, ready to be written.
 [[nodiscard]] std::string frame(std::string_view text);
+
+// Takes what frame() made apart again, however the bytes were cut on their way.
+class FrameReader {
+ public:
+  explicit FrameReader(size_t max_bytes) : max_bytes_(max_bytes) {}
+  void append(std::string_view bytes) { buffer_ += bytes; }
+  // The next whole message, nothing while it is not complete, kTooLarge for one over the bound: the stream is of no use after that.
+  Result<std::optional<std::string>> next();
+
+ private:
+  size_t max_bytes_;
+  std::string buffer_;
+};
 
 }  // namespace skerry::watch

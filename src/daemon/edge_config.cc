@@ -24,7 +24,7 @@ bool EdgeConfig::load() {
     logger_.error("the stored configuration cannot be read", {{"error", message ? "not a snapshot" : message.error().message()}});
     return false;
   }
-  if (auto applied = apply(std::move(*message)); !applied) return false;
+  apply(std::move(*message));
   return true;
 }
 
@@ -36,10 +36,10 @@ Result<void> EdgeConfig::save() {
   return write_file_atomic(directory.get(), kSnapshotName, watch::encode(watch::FromControl(std::move(whole))), 0600);
 }
 
-Result<void> EdgeConfig::apply(watch::FromControl message) {
+void EdgeConfig::apply(watch::FromControl message) {
   if (auto* verify = std::get_if<watch::Verify>(&message)) {
     receiver_.on_verify(*verify);
-    return {};
+    return;
   }
   if (auto* snapshot = std::get_if<watch::Snapshot>(&message)) {
     functions_.clear();
@@ -54,7 +54,6 @@ Result<void> EdgeConfig::apply(watch::FromControl message) {
     functions_.erase(removed->id);
   }
   receiver_.on_configuration(*this);
-  return {};
 }
 
 void EdgeConfig::send(const watch::FromEdge& message) {
@@ -95,35 +94,29 @@ Task<void> EdgeConfig::run() {
 }
 
 Task<void> EdgeConfig::follow(Stream& stream) {
-  std::string buffer;
+  watch::FrameReader frames(watch::kMaxWatchMessage);
   auto chunk = std::make_unique<char[]>(64 * 1024);
   for (;;) {
     auto n = co_await stream.read({chunk.get(), 64 * 1024}, kNoDeadline);
     if (!n || *n == 0) co_return;
-    buffer.append(chunk.get(), *n);
-    while (buffer.size() >= 4) {
-      uint32_t size = 0;
-      for (size_t i = 0; i < 4; ++i) size |= static_cast<uint32_t>(static_cast<unsigned char>(buffer[i])) << (8 * i);
-      if (size > watch::kMaxWatchMessage) {
-        logger_.error("control sent a message over the limit", {{"bytes", size}});
-        co_return;
-      }
-      if (buffer.size() < 4 + size_t{size}) break;
-      auto message = watch::decode_from_control(std::string_view(buffer).substr(4, size));
-      buffer.erase(0, 4 + size_t{size});
-      if (!message) {
-        logger_.error("control sent what is not a configuration", {{"error", message.error().message()}});
-        co_return;
-      }
-      const bool is_change = !std::holds_alternative<watch::Verify>(*message);
-      if (auto applied = apply(std::move(*message)); !applied) {
-        logger_.error("a change could not be applied", {{"error", applied.error().message()}});
-        co_return;
-      }
-      if (!is_change) continue;
-      if (auto saved = save(); !saved) logger_.error("the configuration could not be stored", {{"error", saved.error().message()}});
-      send(watch::Applied{snapshot_.version});
+    frames.append({chunk.get(), *n});
+    if (auto taken = take_messages(frames); !taken) {
+      logger_.error("control sent what is not a configuration", {{"error", taken.error().message()}});
+      co_return;
     }
+  }
+}
+
+Result<void> EdgeConfig::take_messages(watch::FrameReader& frames) {
+  for (;;) {
+    TRY_ASSIGN(const auto text, frames.next());
+    if (!text) return {};
+    TRY_ASSIGN(watch::FromControl message, watch::decode_from_control(*text));
+    const bool is_change = !std::holds_alternative<watch::Verify>(message);
+    apply(std::move(message));
+    if (!is_change) continue;
+    if (auto saved = save(); !saved) logger_.error("the configuration could not be stored", {{"error", saved.error().message()}});
+    send(watch::Applied{snapshot_.version});
   }
 }
 

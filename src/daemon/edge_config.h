@@ -38,7 +38,8 @@ class EdgeConfig {
  private:
   Task<void> follow(Stream& stream);
   Task<void> write_messages(Stream& stream);
-  Result<void> apply(watch::FromControl message);
+  Result<void> take_messages(watch::FrameReader& frames);
+  void apply(watch::FromControl message);
   Result<void> save();
 
   Loop& loop_;

@@ -79,22 +79,15 @@ Task<void> WatchServer::run_edge(std::unique_ptr<EdgeConnection> edge) {
   {
     Scope writer(loop_);
     writer.spawn(write_messages(*edge));
-    std::string buffer;
+    watch::FrameReader frames(kMaxFromEdge);
     auto chunk = std::make_unique<char[]>(64 * 1024);
-    for (bool good = true; good;) {
+    for (;;) {
       auto n = co_await edge->stream.read({chunk.get(), 64 * 1024}, kNoDeadline);
       if (!n || *n == 0) break;
-      buffer.append(chunk.get(), *n);
-      while (good && buffer.size() >= 4) {
-        uint32_t size = 0;
-        for (size_t i = 0; i < 4; ++i) size |= static_cast<uint32_t>(static_cast<unsigned char>(buffer[i])) << (8 * i);
-        if (size > kMaxFromEdge) good = false;
-        if (!good || buffer.size() < 4 + size_t{size}) break;
-        auto message = watch::decode_from_edge(std::string_view(buffer).substr(4, size));
-        buffer.erase(0, 4 + size_t{size});
-        good = message.has_value();
-        if (good) on_message(*edge, std::move(*message));
-        else logger_.error("edge sent what is not a message", {{"error", message.error().message()}});
+      frames.append({chunk.get(), *n});
+      if (auto taken = take_messages(frames); !taken) {
+        logger_.error("edge sent what is not a message", {{"error", taken.error().message()}});
+        break;
       }
     }
   }
@@ -102,9 +95,17 @@ Task<void> WatchServer::run_edge(std::unique_ptr<EdgeConnection> edge) {
   logger_.warn("an edge went away");
 }
 
-void WatchServer::on_message(EdgeConnection& edge, watch::FromEdge message) {
+Result<void> WatchServer::take_messages(watch::FrameReader& frames) {
+  for (;;) {
+    TRY_ASSIGN(const auto text, frames.next());
+    if (!text) return {};
+    TRY_ASSIGN(watch::FromEdge message, watch::decode_from_edge(*text));
+    on_message(std::move(message));
+  }
+}
+
+void WatchServer::on_message(watch::FromEdge message) {
   if (const auto* applied = std::get_if<watch::Applied>(&message)) {
-    edge.applied = applied->version;
     for (const auto& [version, event] : applied_waiters_)
       if (version <= applied->version) event->set();
   } else if (auto* verified = std::get_if<watch::Verified>(&message)) {

@@ -46,7 +46,6 @@ class WatchServer {
     Stream stream;
     std::string outgoing;
     Event outgoing_ready;
-    uint64_t applied = 0;
   };
   struct Waiter {
     explicit Waiter(Loop& loop) : event(loop) {}
@@ -65,7 +64,8 @@ class WatchServer {
   void arrived(EdgeConnection& edge);
   void left(EdgeConnection& edge);
   void ask(Waiter& waiter, EdgeConnection& edge);
-  void on_message(EdgeConnection& edge, watch::FromEdge message);
+  Result<void> take_messages(watch::FrameReader& frames);
+  void on_message(watch::FromEdge message);
 
   Loop& loop_;
   const Logger& logger_;
