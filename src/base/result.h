@@ -16,7 +16,7 @@
 
 namespace skerry {
 
-// Stable kinds of failure. One function (http_status in contract/) maps them to an HTTP status.
+// Stable kinds of failure. gateway/api_status.h maps them to the API's statuses; ingress answers by CONTRACT section 7.
 enum class ErrorCode {
   kInvalidArgument,   // the caller's input is wrong
   kNotFound,

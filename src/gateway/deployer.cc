@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "crypto/random.h"
+#include "gateway/api_status.h"
 #include "gateway/artifact.h"
 #include "os/file.h"
 
@@ -18,17 +19,8 @@ std::unexpected<ShipFailure> ship_failed(std::string code, int status, std::stri
 }
 
 std::unexpected<ShipFailure> platform_failed(const Error& error) {
-  switch (error.code()) {
-    case ErrorCode::kInvalidArgument: return ship_failed("bad_request", 400, "", error.message());
-    case ErrorCode::kNotFound: return ship_failed("not_found", 404, "", error.message());
-    case ErrorCode::kConflict: return ship_failed("conflict", 409, "", error.message());
-    case ErrorCode::kTooMany: return ship_failed("limit_reached", 429, "", error.message());
-    case ErrorCode::kTooLarge: return ship_failed("too_large", 413, "", error.message());
-    case ErrorCode::kNoCapacity: return ship_failed("no_space", 507, "", error.message());
-    case ErrorCode::kUnavailable:
-    case ErrorCode::kTimeout: return ship_failed("unavailable", 503, "", error.message());
-    default: return ship_failed("internal", 500, "", error.message());
-  }
+  const ApiStatus status = api_status(error.code());
+  return ship_failed(std::string(status.code), status.status, "", error.message());
 }
 
 // "deps: pip could not ..." -> stage and the rest.

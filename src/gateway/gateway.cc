@@ -5,6 +5,7 @@
 
 #include "crypto/encoding.h"
 #include "crypto/random.h"
+#include "gateway/api_status.h"
 #include "gateway/call.h"
 #include "os/file.h"
 
@@ -29,22 +30,9 @@ Task<void> Gateway::refuse(Call& call, int status, std::string_view code, std::s
 }
 
 Task<void> Gateway::refuse(Call& call, const Error& error) {
-  switch (error.code()) {
-    case ErrorCode::kInvalidArgument:
-    case ErrorCode::kProtocol: co_return co_await refuse(call, 400, "bad_request", error.message());
-    case ErrorCode::kUnauthorized: co_return co_await refuse(call, 401, "unauthorized", error.message());
-    case ErrorCode::kForbidden: co_return co_await refuse(call, 403, "forbidden", error.message());
-    case ErrorCode::kNotFound: co_return co_await refuse(call, 404, "not_found", error.message());
-    case ErrorCode::kConflict: co_return co_await refuse(call, 409, "conflict", error.message());
-    case ErrorCode::kTooLarge: co_return co_await refuse(call, 413, "too_large", error.message());
-    case ErrorCode::kTooMany: co_return co_await refuse(call, 429, "limit_reached", error.message());
-    case ErrorCode::kNoCapacity: co_return co_await refuse(call, 507, "no_space", error.message());
-    case ErrorCode::kUnavailable:
-    case ErrorCode::kTimeout: co_return co_await refuse(call, 503, "unavailable", error.message());
-    default:
-      logger_.error("an API call failed", {{"request_id", call.id}, {"error", error.message()}});
-      co_return co_await refuse(call, 500, "internal", error.message());
-  }
+  const ApiStatus status = api_status(error.code());
+  if (status.status == 500) logger_.error("an API call failed", {{"request_id", call.id}, {"error", error.message()}});
+  co_await refuse(call, status.status, status.code, error.message());
 }
 
 Task<Result<json::value>> Gateway::read_json(Call& call) {
