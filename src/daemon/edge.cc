@@ -112,21 +112,24 @@ void Edge::use_certificate(const watch::Snapshot& snapshot) {
 
 void Edge::on_configuration(const EdgeConfig& config) {
   use_certificate(config.snapshot());
-  std::set<RevisionId> now;
+  std::map<RevisionId, int64_t> now;
   std::vector<FunctionConfig> functions;
   for (const auto& [id, function] : config.functions()) {
     functions.push_back(function);
     for (const RevisionConfig& revision : function.revisions) {
-      now.insert(revision.id);
+      now[revision.id] = revision.min_instances;
       verified_.erase(revision.id);
-      if (!in_traffic_.contains(revision.id)) dispatcher_.add_revision(id, revision);
+      // A revision is immutable but for this: what leaves the function's own traffic is not kept warm any more.
+      const auto known = in_traffic_.find(revision.id);
+      if (known == in_traffic_.end() || known->second != revision.min_instances) dispatcher_.add_revision(id, revision);
     }
   }
   // The routes first: nobody is sent to a revision that is being retired.
   proxy_.set_routes(std::make_shared<const RouteTable>(functions));
-  for (const RevisionId& revision : in_traffic_)
+  for (const auto& [revision, minimum] : in_traffic_)
     if (!now.contains(revision)) dispatcher_.retire_revision(revision);
   in_traffic_ = std::move(now);
+  last_state_.clear();  // whoever sent this may be a control that knows no state yet
 }
 
 void Edge::on_verify(const watch::Verify& request) { background_.spawn(verify(request)); }

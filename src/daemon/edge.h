@@ -3,7 +3,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "base/log.h"
@@ -75,7 +74,7 @@ class Edge final : private EdgeConfig::Receiver, private Instances, private Mete
   EdgeConfig watch_;
   std::unique_ptr<TlsContext> tls_;
   std::string certificate_pem_;
-  std::set<RevisionId> in_traffic_;
+  std::map<RevisionId, int64_t> in_traffic_;  // to its min_instances
   std::map<RevisionId, TimePoint> verified_;  // not in traffic (yet), kept until then
   std::string last_state_;
   bool draining_ = false;

@@ -82,7 +82,7 @@ autoscaler::Load Dispatcher::load_of(const Revision& revision) const {
           .live = revision.live,
           .idle = static_cast<int64_t>(revision.free.size()),
           .concurrency = revision.config.concurrency,
-          .min_instances = revision.retired || draining_ ? 0 : revision.config.min_instances,
+          .min_instances = revision.retired ? 0 : revision.config.min_instances,
           .max_instances = revision.config.max_instances,
           .no_start_before = revision.no_start_before};
 }
@@ -103,7 +103,7 @@ bool Dispatcher::make_room() {
 }
 
 void Dispatcher::start_wanted(Revision& revision) {
-  if (revision.retired || draining_) return;
+  if (revision.retired) return;
   for (int64_t n = autoscaler::starts_wanted(load_of(revision), loop_.now()); n > 0; --n) {
     if (!make_room()) return;
     auto instance = std::make_unique<Instance>();
@@ -133,7 +133,6 @@ struct Dispatcher::Dequeue {
 Task<Result<Lease>> Dispatcher::lease(RevisionId id, TimePoint deadline, Wait& wait) {
   Revision* revision = find(id);
   if (revision == nullptr || revision->retired) co_return fail(ErrorCode::kNotFound, "revision `{}` is not in traffic here", id.str());
-  if (draining_) co_return fail(ErrorCode::kUnavailable, "this location is draining");
   wait.since_ = loop_.now();
   if (!revision->free.empty() && revision->queue.empty()) {
     take_place(*revision->free.back(), wait, StartMode::kWarm);
@@ -190,7 +189,7 @@ void Dispatcher::release(const Lease& lease, LeaseEnd end) {
     return;
   }
   if (instance.busy == 0) instance.idle_since = loop_.now();
-  if (revision.retired || draining_) {
+  if (revision.retired) {
     if (instance.busy == 0) stop_instance(instance, StopKind::kDrain);
     return;
   }
@@ -228,7 +227,7 @@ void Dispatcher::on_ready(const InstanceId& id, StartMode mode) {
   instance.state = InstanceState::kReady;
   instance.mode = mode;
   instance.idle_since = loop_.now();
-  if (revision.retired || draining_) {
+  if (revision.retired) {
     stop_instance(instance, StopKind::kDrain);
     return;
   }
@@ -306,15 +305,6 @@ void Dispatcher::tick() {
       stop_instance(*instance, StopKind::kDrain);
   }
   for (const auto& [id, revision] : revisions_) start_wanted(*revision);
-}
-
-void Dispatcher::drain() {
-  draining_ = true;
-  for (const auto& [id, revision] : revisions_) refuse_all(*revision, Error(ErrorCode::kUnavailable, "this location is draining"));
-  std::vector<Instance*> idle;
-  for (const auto& [id, instance] : instances_)
-    if (instance->state == InstanceState::kReady && instance->busy == 0) idle.push_back(instance.get());
-  for (Instance* instance : idle) stop_instance(*instance, StopKind::kDrain);
 }
 
 std::vector<Dispatcher::InstanceView> Dispatcher::instances() const {

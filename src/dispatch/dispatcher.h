@@ -60,7 +60,7 @@ class Dispatcher final : public DriverEvents {
   };
 
   // kNotFound for an unknown revision, kTooMany when the queue is full, kTimeout, kCancelled, kFunctionFailed when the start failed
-  // (message: "phase: why"), kUnavailable while backing off or draining, kNoCapacity.
+  // (message: "phase: why"), kUnavailable when the revision is taken out of traffic.
   Task<Result<Lease>> lease(RevisionId revision, TimePoint deadline, Wait& wait);
   // Gives the place back. kBroken: the instance is killed and takes no more requests.
   void release(const Lease& lease, LeaseEnd end);
@@ -73,8 +73,6 @@ class Dispatcher final : public DriverEvents {
 
   // Retires idle instances and makes delayed starts; call at least every second.
   void tick();
-  // Stops everything idle and refuses what waits; for shutdown.
-  void drain();
   struct InstanceView {
     InstanceId id;
     FunctionId function;
@@ -104,7 +102,6 @@ class Dispatcher final : public DriverEvents {
   Loop& loop_;
   Driver& driver_;
   size_t max_instances_;
-  bool draining_ = false;
   std::unordered_map<RevisionId, std::unique_ptr<Revision>> revisions_;
   std::unordered_map<InstanceId, std::unique_ptr<Instance>> instances_;
 };

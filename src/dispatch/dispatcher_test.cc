@@ -207,6 +207,20 @@ TEST_F(DispatchTest, Retired_RevisionsFinishWhatTheyBegan) {
   EXPECT_FALSE(dispatcher_.knows(RevisionId("r")));
 }
 
+TEST_F(DispatchTest, Minimum_IsKeptWithoutRequestsAndLetGoWhenItIsLowered) {
+  RevisionConfig config = revision("r");
+  config.min_instances = 1;
+  dispatcher_.add_revision(FunctionId("f"), config);
+  ready(next_start());
+  clock_.advance(60s);
+  dispatcher_.tick();
+  EXPECT_TRUE(driver_.stopped.empty());
+  config.min_instances = 0;
+  dispatcher_.add_revision(FunctionId("f"), config);
+  dispatcher_.tick();
+  EXPECT_EQ(driver_.stopped.size(), 1U);
+}
+
 TEST_F(DispatchTest, Full_MachineTakesThePlaceOfTheLongestIdle) {
   dispatcher_.add_revision(FunctionId("f"), revision("r"));
   dispatcher_.add_revision(FunctionId("g"), revision("s"));

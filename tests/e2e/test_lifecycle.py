@@ -33,6 +33,19 @@ def test_each_process_may_be_killed(skerry, name):
     assert skerry.call(url).status == 200
 
 
+def test_control_learns_again_what_runs_when_it_comes_back(skerry):
+    assert skerry.ship(HELLO).returncode == 0
+    f = skerry.get("hello-python")
+    assert skerry.call(f["url"]).status == 200
+    mine = lambda: [i for i in skerry.instances() if i["function"] == f["id"]]
+    skerry.wait(mine, "no instance")
+    old = skerry.processes()["control"]
+    os.kill(old, signal.SIGKILL)
+    wait_for_new_pid(skerry, "control", old)
+    skerry.wait(skerry.healthy, "control did not come back")
+    skerry.wait(mine, "edge did not say again what runs")  # nothing changed meanwhile
+
+
 def test_control_is_not_needed_to_serve(skerry):
     assert skerry.ship(HELLO).returncode == 0
     url = skerry.get("hello-python")["url"]
