@@ -226,18 +226,11 @@ Task<void> Proxy::relay_answer(Request& r, const http::ResponseHead& head) {
     r.exchange.close_after();
     measure(r);
   }
-  const bool whole = r.connection->body_done() && r.exchange.body_done();
-  if (whole && r.connection->reusable()) {
-    instances_.set_request(r.lease.instance, {});
-    instances_.keep(r.lease.instance, std::move(r.connection));
-    give_back(r, LeaseEnd::kReusable);
-  } else if (whole) {
-    instances_.set_request(r.lease.instance, {});
-    r.connection.reset();
-    give_back(r, LeaseEnd::kReusable);
-  } else {
-    detach(r);
-  }
+  if (!r.connection->body_done() || !r.exchange.body_done()) co_return detach(r);
+  instances_.set_request(r.lease.instance, {});
+  if (r.connection->reusable()) instances_.keep(r.lease.instance, std::move(r.connection));
+  r.connection.reset();
+  give_back(r, LeaseEnd::kReusable);
 }
 
 namespace {
@@ -311,6 +304,7 @@ Task<void> Proxy::answer_failure(Request& r, Error error) {
     const bool slow = r.upload_error->code() == ErrorCode::kTimeout;
     r.exchange.close_after();
     r.exchange.stream().on_hangup({});
+    measure(r);
     detach(r);
     co_await fail_with(r, large ? 413 : slow ? 408 : 400, large ? "body_too_large" : slow ? "request_timeout" : "bad_request", r.upload_error->message());
     co_return;
