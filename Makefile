@@ -1,13 +1,16 @@
 # Two commands: `make up` sets up and runs Skerry, `make test` runs all tests. The rest is for those who work on it.
 SUITE ?= all
+WHAT ?= all
 
-.PHONY: up down test build lint images prepare
+.PHONY: up down test bench build lint images prepare
 up:
 	@scripts/up
 down:
 	@scripts/down
 test:
 	@scripts/test $(SUITE)
+bench:
+	@scripts/bench $(WHAT)
 build:
 	@scripts/prepare
 	@scripts/build release

@@ -1,0 +1,80 @@
+"""A Skerry of the bench's own, from the release build: the one of the end-to-end tests on addresses that neither they nor an installed one use."""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import ssl
+import subprocess
+import sys
+import urllib.parse
+
+import harness
+
+os.environ.setdefault("SKERRY_BUILD", str(harness.BUILD))
+sys.path.insert(0, str(harness.ROOT / "tests/e2e"))
+from conftest import BIN, Skerry  # noqa: E402
+
+SUBNET = "100.96.0.0/16"
+
+
+class Daemon(Skerry):
+    def start(self):
+        self.config.write_text(self.config.read_text().replace("198.19.0.0/16", SUBNET))
+        super().start()
+
+    def sweep(self):
+        return subprocess.run([BIN / "skerry-sandboxd", "sweep", "--run-dir", self.run, "--state-dir", self.state, "--tag", self.tag, "--subnet", SUBNET],
+                              capture_output=True, text=True, timeout=60)
+
+    def close(self):
+        super().close()
+        if left := self.leftovers():
+            raise RuntimeError(f"the bench's daemon left {left}")
+
+    def deploy(self, name, source=None, files=None, **runtime):
+        """Ships a folder or the given files as function `name`."""
+        work = pathlib.Path(self.folder) / f"src-{name}"
+        if source:
+            shutil.copytree(source, work)
+        for path, content in (files or {}).items():
+            target = work / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, pathlib.Path):
+                shutil.copy(content, target)  # with its mode
+            else:
+                target.write_text(content)
+        settings = "".join(f"{key} = {json.dumps(value)}\n" for key, value in runtime.items())
+        (work / "func.toml").write_text(f'[edge_compute]\nfunc_name = "{name}"\n[runtime]\n{settings}')
+        self.cli("ship", work)
+        return Function(self, name, self.get(name))
+
+    def tls_context(self):
+        return ssl.create_default_context(cafile=self.ca)
+
+
+class Function:
+    def __init__(self, daemon, name, described):
+        self.daemon, self.name = daemon, name
+        self.host = urllib.parse.urlsplit(described["url"]).hostname
+
+    def processes(self):
+        """Every process on this machine that was told to be this function. The environment is what it began with: a process cannot take it back by itself."""
+        found, mark = [], f"SKERRY_FUNCTION={self.name}".encode()
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if mark in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    found.append(int(pid))
+        return found
+
+    def wait_gone(self):
+        harness.wait_for(lambda: not self.processes(), lambda: f"processes of {self.name} stay: {self.processes()}")
+
+
+@contextlib.contextmanager
+def daemon():
+    d = Daemon()
+    try:
+        yield d
+    finally:
+        d.close()
