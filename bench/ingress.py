@@ -1,0 +1,82 @@
+"""Our ingress beside nginx and HAProxy, in turns in one run, with the proxy on one core and the load and the upstream on the other: CPU time per request at 64
+connections, latency added at one connection, and what a new TLS connection costs."""
+import contextlib
+
+import harness
+from daemon import daemon
+from proxies import TRANSPORTS, Bench
+
+ROUNDS = 7
+SECONDS = {"busy": 0.8, "single": 0.5, "connect": 0.5}
+SCHEMES = ("plain", "tls")
+CPU_TARGETS = {("tcp", "plain"): 1.2, ("tcp", "tls"): 1.25, ("unix", "plain"): 1.4, ("unix", "tls"): 1.4}
+ADDED_TARGET = 0.75
+
+
+def one_round(bench, seen):
+    """Every contender does each thing once; `seen` gains the outcomes by (what, contender)."""
+    def note(key, name, outcome):
+        seen.setdefault(key, {}).setdefault(name, []).append(outcome)
+
+    for transport in TRANSPORTS:
+        note((transport, "direct"), "direct", bench.load_direct(transport, connections=1, seconds=SECONDS["single"]))
+        for scheme in SCHEMES:
+            for c in bench.contenders:
+                note((transport, scheme, "busy"), c.name, bench.load(c, transport, scheme, connections=64, seconds=SECONDS["busy"]))
+                note((transport, scheme, "single"), c.name, bench.load(c, transport, scheme, connections=1, seconds=SECONDS["single"]))
+    for kind in ("new", "resumed"):
+        for c in bench.contenders:
+            note(kind, c.name, bench.load(c, "unix", "tls", connections=1, connect=kind, seconds=SECONDS["connect"]))
+
+
+def per_round(outcomes, field):
+    return [o[field] for o in outcomes]
+
+
+def ratio(over, under):
+    """The median of each round's ratio."""
+    return harness.median([a / b for a, b in zip(over, under)])
+
+
+def rows(report, seen, peers):
+    middle = lambda outcomes, field: harness.median(per_round(outcomes, field))
+    for (transport, scheme), target in CPU_TARGETS.items():
+        busy = seen[transport, scheme, "busy"]
+        cpu = {name: per_round(o, "cpu_us_per_request") for name, o in busy.items()}
+        for peer in peers or [None]:
+            report.add(f"ingress/{transport}/{scheme}/cpu", "us/request", value=harness.median(cpu["ours"]), n=sum(per_round(busy["ours"], "answered")), peer=peer,
+                       peer_value=peer and harness.median(cpu[peer]), ratio=peer and ratio(cpu[peer], cpu["ours"]),
+                       note=f"64 connections; the peer's over ours, target >= {target}; p50..p99 are our latencies in us",
+                       **{p: middle(busy["ours"], f"{p}_us") for p in ("p50", "p95", "p99")})
+    for transport, scheme in CPU_TARGETS:
+        single, direct = seen[transport, scheme, "single"], per_round(seen[transport, "direct"]["direct"], "p50_us")
+        added = {name: [a - b for a, b in zip(per_round(o, "p50_us"), direct)] for name, o in single.items()}
+        for peer in peers or [None]:
+            report.add(f"ingress/{transport}/{scheme}/added_p50", "us", value=harness.median(added["ours"]), n=sum(per_round(single["ours"], "n")), peer=peer,
+                       peer_value=peer and harness.median(added[peer]), ratio=peer and ratio(added["ours"], added[peer]),
+                       note=f"1 connection, less the {harness.median(direct):.0f} us of the upstream itself; ours over the peer's, target <= {ADDED_TARGET}; p50..p99 not reduced",
+                       **{p: middle(single["ours"], f"{p}_us") for p in ("p50", "p95", "p99")})
+    for kind in ("new", "resumed"):
+        for peer in peers or [None]:
+            ours, theirs = seen[kind]["ours"], seen[kind][peer] if peer else []
+            resumed = sum(per_round(ours, "resumed")) / max(1, sum(per_round(ours, "answered")))
+            report.add(f"ingress/tls_{kind}", "us", value=middle(ours, "p50_us"), n=sum(per_round(ours, "n")), peer=peer, peer_value=peer and middle(theirs, "p50_us"),
+                       ratio=peer and ratio(per_round(ours, "p50_us"), per_round(theirs, "p50_us")),
+                       note=f"connect, handshake, GET; ours over the peer's; {resumed:.0%} resumed", **{p: middle(ours, f"{p}_us") for p in ("p50", "p95", "p99")})
+            report.add(f"ingress/tls_{kind}/cpu", "us/connection", value=middle(ours, "cpu_us_per_request"), n=sum(per_round(ours, "answered")), peer=peer,
+                       peer_value=peer and middle(theirs, "cpu_us_per_request"),
+                       ratio=peer and ratio(per_round(theirs, "cpu_us_per_request"), per_round(ours, "cpu_us_per_request")), note="the peer's over ours")
+
+
+def run():
+    report = harness.Report("ingress")
+    with daemon() as d, contextlib.ExitStack() as stack:
+        bench = Bench(stack, report, d, pinned=True)
+        harness.header("ingress")
+        print("upstream: bench/upstream.c, in a container behind ours, a bare process behind the peers; access log and request id on in all", flush=True)
+        seen = {}
+        for _ in range(harness.count(ROUNDS)):
+            one_round(bench, seen)
+        rows(report, seen, [c.name for c in bench.contenders[1:]])
+    report.add("ingress/h2", "", note="not measured: the load generator speaks HTTP/1.1")
+    report.save()
