@@ -73,6 +73,22 @@ std::string get(const char (&from)[N]) {
   return std::string(from, ::strnlen(from, N));
 }
 
+struct Header {
+  char magic[sizeof kMagic];
+  unsigned char id[kSegmentIdBytes];
+};
+
+// False while the segment is being made.
+Result<bool> read_header(int fd, const std::string& path, Header& header) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) return fail_errno("stat `{}`", path);
+  if (st.st_size != static_cast<off_t>(kSegmentBytes)) return false;
+  if (::pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return fail_errno("read `{}`", path);
+  if (std::memcmp(header.magic, "\0\0\0\0\0\0\0\0", sizeof header.magic) == 0) return false;
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return fail(ErrorCode::kCorrupt, "`{}` is not a meter journal of this version", path);
+  return true;
+}
+
 uint64_t newest_sequence(const std::string& directory) {
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(directory.c_str()), ::closedir);
   uint64_t newest = 0;
@@ -91,7 +107,12 @@ std::string segment_name(uint64_t sequence) { return fmt::format("{:012}.journal
 
 Result<std::unique_ptr<Journal>> Journal::open(const std::string& directory) {
   std::unique_ptr<Journal> journal(new Journal(directory, newest_sequence(directory)));
-  TRY(journal->begin_segment(), "meter journal");
+  auto begun = journal->begin_segment();
+  if (begun || begun.error().code() != ErrorCode::kNoCapacity) {
+    TRY(std::move(begun), "meter journal");
+    return journal;
+  }
+  (void)journal->resume_segment();  // if that cannot be either, the first append() says what is the matter
   return journal;
 }
 
@@ -110,7 +131,11 @@ Result<void> Journal::begin_segment() {
     return std::unexpected(Error::from_errno(error, fmt::format("allocate `{}`", path)));
   }
   void* map = ::mmap(nullptr, kSegmentBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-  if (map == MAP_FAILED) return fail_errno("mmap `{}`", path);
+  if (map == MAP_FAILED) {
+    const int error = errno;
+    ::unlink(path.c_str());
+    return std::unexpected(Error::from_errno(error, fmt::format("mmap `{}`", path)));
+  }
   if (previous_map_ != nullptr) ::munmap(previous_map_, kSegmentBytes);
   previous_map_ = map_;
   map_ = static_cast<char*>(map);
@@ -120,6 +145,21 @@ Result<void> Journal::begin_segment() {
   std::memcpy(map_, kMagic, sizeof kMagic);
   sequence_ = sequence;
   next_ = 0;
+  return {};
+}
+
+// Behind the last record of the newest segment, whose writer is dead.
+Result<void> Journal::resume_segment() {
+  const std::string path = directory_ + "/" + segment_name(sequence_);
+  TRY_ASSIGN(const UniqueFd fd, open_at(AT_FDCWD, path, O_RDWR | O_NOFOLLOW));
+  Header header{};
+  TRY_ASSIGN(const bool made, read_header(fd.get(), path, header));
+  if (!made) return fail(ErrorCode::kCorrupt, "`{}` was not finished", path);
+  void* map = ::mmap(nullptr, kSegmentBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  if (map == MAP_FAILED) return fail_errno("mmap `{}`", path);
+  map_ = static_cast<char*>(map);
+  const auto* slots = reinterpret_cast<const Record*>(map_) + 1;
+  for (next_ = 0; next_ < kRecordsPerSegment && slots[next_].written == 1;) ++next_;
   return {};
 }
 
@@ -155,22 +195,6 @@ void Journal::mark_sent(uint64_t number) {
 }
 
 namespace {
-
-struct Header {
-  char magic[sizeof kMagic];
-  unsigned char id[kSegmentIdBytes];
-};
-
-// False while the segment is being made.
-Result<bool> read_header(int fd, const std::string& path, Header& header) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) return fail_errno("stat `{}`", path);
-  if (st.st_size != static_cast<off_t>(kSegmentBytes)) return false;
-  if (::pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return fail_errno("read `{}`", path);
-  if (std::memcmp(header.magic, "\0\0\0\0\0\0\0\0", sizeof header.magic) == 0) return false;
-  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return fail(ErrorCode::kCorrupt, "`{}` is not a meter journal of this version", path);
-  return true;
-}
 
 enum class Slot { kEmpty, kRecord, kTorn };
 

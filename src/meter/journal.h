@@ -37,7 +37,8 @@ struct Entry {
 
 class Journal {
  public:
-  // Continues after the newest segment in `directory` (its owner's alone, exists). A fresh segment is begun at each open.
+  // Continues after the newest segment in `directory` (its owner's alone, exists) with a fresh one. A full disk does not keep a writer from
+  // opening: it goes on in what is left of the newest segment, and without any, append() fails until there is room.
   static Result<std::unique_ptr<Journal>> open(const std::string& directory);
   ~Journal();
   Journal(const Journal&) = delete;
@@ -52,6 +53,7 @@ class Journal {
  private:
   Journal(std::string directory, uint64_t sequence) : directory_(std::move(directory)), sequence_(sequence) {}
   Result<void> begin_segment();
+  Result<void> resume_segment();
 
   std::string directory_;
   uint64_t sequence_;       // of the current segment

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +67,50 @@ TEST_F(JournalTest, ASegmentThatIsFullIsFollowedByTheNext) {
   EXPECT_EQ(read(1, 0), kRecordsPerSegment);
   EXPECT_EQ(sent_, 1);
   EXPECT_EQ(read(2, 0), 1U);
+}
+
+// In a child with a file system of its own that holds one segment: 0, or the line that failed.
+int on_a_full_disk(const char* path) {
+#define MUST(condition) \
+  if (!(condition)) return __LINE__
+  constexpr auto kOneSegment = "size=6m", kTwoSegments = "size=11m", kNone = "size=1m";
+  MUST(::mount("none", path, "tmpfs", 0, kNone) == 0);
+  Entry e;
+  e.function = "f";
+  {
+    auto journal = Journal::open(path);
+    MUST(journal);
+    const auto refused = (*journal)->append(e);
+    MUST(!refused && refused.error().code() == ErrorCode::kNoCapacity);
+    MUST(::mount("none", path, nullptr, MS_REMOUNT, kOneSegment) == 0);
+    MUST((*journal)->append(e));
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto journal = Journal::open(path);
+    MUST(journal && (*journal)->append(e));
+  }
+  MUST(*read_segment(std::string(path) + "/" + segment_name(1), 0, [](const Entry&, bool) {}) == 3);
+  MUST(::mount("none", path, nullptr, MS_REMOUNT, kTwoSegments) == 0);
+  auto journal = Journal::open(path);
+  MUST(journal && (*journal)->append(e));
+  MUST(*read_segment(std::string(path) + "/" + segment_name(2), 0, [](const Entry&, bool) {}) == 1);
+#undef MUST
+  return 0;
+}
+
+TEST_F(JournalTest, AFullDiskLosesNoRecordWhileTheNewestSegmentHasRoom) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (::unshare(::geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) != 0) ::_exit(255);
+    if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) ::_exit(255);
+    ::_exit(on_a_full_disk(path_.c_str()));
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 255) GTEST_SKIP() << "no mount namespace to be had here";
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "the line that failed";
 }
 
 TEST_F(JournalTest, WhatWasAppendedSurvivesAKill) {
