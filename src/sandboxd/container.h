@@ -1,24 +1,19 @@
-// One container: from a plan, a slot and a root to a running program, and what becomes of it.
-//
-// launch() clones the container's init (pid 1 inside), which enters the namespaces, gives up everything, and runs the program as its child. The
-// init is our own code without exec: it reaps, passes SIGTERM on, and tells how the program ended through the report pipe.
+// One container: what starter says to a parked one (parked.h), and what it hears of it.
 #pragma once
 
-#include <linux/filter.h>
 #include <sys/types.h>
 
-#include <string>
-#include <vector>
+#include <cstdint>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "contract/plan.h"
-#include "sandboxd/mounts.h"
+#include "os/unix_socket.h"
 #include "sandboxd/slot.h"
 
 namespace skerry::sandbox {
 
-// What the program gets, by its number in the container.
+// What the program gets, by its number in the container; -1 where the plan has no use for it. The caller's.
 struct ProgramFds {
   int in = -1, out = -1, err = -1;
   int listener = -1;  // 3
@@ -26,7 +21,7 @@ struct ProgramFds {
   int secrets = -1;   // read end of keeper's pipe; not passed on
 };
 
-// Sent by the container through its report pipe. A setup failure ends it; kExec says that the program runs.
+// Sent by the container through its report pipe. A setup failure ends it; kRunning says that the program runs.
 struct Report {
   enum class Kind : uint8_t { kFailed = 0, kRunning = 1, kEnded = 2 };
   Kind kind = Kind::kFailed;
@@ -41,7 +36,25 @@ struct Launched {
   UniqueFd report;  // read end, non-blocking
 };
 
-// The caller owns all descriptors. Errors are those of clone; everything later comes as a Report.
-Result<Launched> launch(const StartPlan& plan, const Slot& slot, int root, const ProgramFds& fds, Mounts& mounts, const std::vector<sock_filter>& filter);
+// Says the word. `plan_fd` is the sealed memfd that `plan` was read from. An error means that the parked container is gone; everything later comes
+// as a Report.
+Result<Launched> launch(Slot& slot, const StartPlan& plan, int plan_fd, int root, const ProgramFds& fds);
+
+// The word as the container hears it.
+struct Word {
+  StartPlan plan;
+  UniqueFd plan_fd, root, report;
+  std::vector<UniqueFd> program;  // in the order of ProgramFds, without the absent ones
+};
+Result<Word> hear(int seat);
+
+// init's part for the program's process: the plan and `program` of a Word, and back.
+Result<void> pass_on(int socket, const Word& word);
+struct ProgramWord {
+  StartPlan plan;
+  std::vector<UniqueFd> held;
+  ProgramFds fds;  // of `held`
+};
+Result<ProgramWord> hear_program(int socket);
 
 }  // namespace skerry::sandbox

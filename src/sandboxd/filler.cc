@@ -2,7 +2,11 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -12,6 +16,8 @@
 #include "sandboxd/firewall.h"
 #include "sandboxd/namespaces.h"
 #include "sandboxd/netlink.h"
+#include "sandboxd/parked.h"
+#include "sandboxd/seccomp_policy.h"
 
 namespace skerry::sandbox {
 namespace {
@@ -42,6 +48,8 @@ Result<void> Filler::prepare(UniqueFd listener) {
     logger_.warn("entering control groups will be slow: 10 ms a start instead of 0.1", {{"error", favored.error().message()}});
   TRY(write_text("/proc/sys/net/ipv4/ip_forward", "1"), "forwarding");
   TRY(load_firewall(settings_), "firewall");
+  TRY_ASSIGN(filter_, compile_seccomp_policy());
+  TRY(make_directories(settings_.work_dir(), 0700));
   mtu_ = uplink_mtu();
   TRY_ASSIGN(unpack_program_, open_at(AT_FDCWD, settings_.program_dir + "/skerry-unpack", O_PATH));
   TRY(make_directories(settings_.layers_dir(), 0700));
@@ -56,6 +64,7 @@ void Filler::run(const volatile bool& stop) {
     poller_.poll(std::chrono::milliseconds(work ? 0 : 1000));
     make_one_slot();
     end_late_unpack();
+    reap_children();
   }
 }
 
@@ -112,16 +121,15 @@ void Filler::make_one_slot() {
     if (!slot) {
       logger_.error("a slot cannot be made", {{"error", slot.error().message()}});
       client.wanted = 0;  // starter asks again
-      (void)send_message(fd, encode_slot(0, slot.error().message()));
+      (void)send_message(fd, encode_slot_error(slot.error().message()));
       return;
     }
-    std::vector<int> fds{slot->user_namespace.get(), slot->layer_mapping.get(), slot->net_namespace.get()};
-    for (const UniqueFd& tasks : slot->tasks) fds.push_back(tasks.get());
+    const int fds[] = {slot->process.get(), slot->seat.get(), slot->layer_mapping.get(), slot->net_namespace.get()};
     // A client that does not read, or is gone, gets no more of them.
-    if (send_message(fd, encode_slot(slot->index), fds)) {
+    if (send_message(fd, encode_slot(*slot), fds)) {
       --client.wanted;
     } else {
-      (void)cgroups_->remove(settings_.group_name(slot->index));
+      end_slot(*slot);
       client.wanted = 0;
       ::shutdown(fd, SHUT_RDWR);  // it connects again and asks anew
     }
@@ -152,19 +160,49 @@ Result<Slot> Filler::make_slot_at(uint32_t index) {
   Slot slot;
   slot.index = index;
   const uint32_t base = slot_id_base(slot.index);
-  TRY_ASSIGN(slot.user_namespace, make_user_namespace(0, base, kIdsPerRange));
+  TRY_ASSIGN(const UniqueFd user_namespace, make_user_namespace(0, base, kIdsPerRange));
   TRY_ASSIGN(slot.layer_mapping, make_user_namespace(kLayerIdBase, base, kIdsPerRange));
   TRY_ASSIGN(slot.net_namespace, make_net_namespace());
   TRY(make_network(slot));
   const std::string group = settings_.group_name(slot.index);
   TRY(cgroups_->create(group));
-  auto tasks = cgroups_->open_tasks(group);
-  if (!tasks) {
-    (void)cgroups_->remove(group);
-    return pass(std::move(tasks).error());
+  const auto park_it = [&]() -> Result<Parked> {
+    TRY_ASSIGN(const auto tasks, cgroups_->open_tasks(group));
+    ParkedParts parts{user_namespace.get(), slot.net_namespace.get(), {}, settings_.work_dir(), filter_};
+    for (const UniqueFd& fd : tasks) parts.tasks.push_back(fd.get());
+    return park(parts);
+  };
+  auto parked = park_it();
+  if (!parked) {
+    end_slot(slot);
+    return pass(std::move(parked).error());
   }
-  slot.tasks = std::move(*tasks);
+  slot.pid = parked->pid;
+  slot.process = std::move(parked->process);
+  slot.seat = std::move(parked->seat);
   return slot;
+}
+
+// The group cannot be removed before the last process has left it.
+void Filler::end_slot(Slot& slot) {
+  slot.seat.reset();
+  if (slot.process) {
+    ::syscall(SYS_pidfd_send_signal, slot.process.get(), SIGKILL, nullptr, 0);
+    pollfd ended{slot.process.get(), POLLIN, 0};
+    (void)::poll(&ended, 1, kEndTimeMs);
+  }
+  const std::string group = settings_.group_name(slot.index);
+  if (auto removed = cgroups_->remove(group); !removed) logger_.warn("reaper will remove a slot's group", {{"group", group}, {"error", removed.error().message()}});
+}
+
+// The first processes of containers are this process's children; who watches them is starter.
+void Filler::reap_children() {
+  for (;;) {
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+    if (unpacking_ && info.si_pid == unpacking_->pid) return;  // finish_unpack() wants its status
+    ::waitpid(info.si_pid, nullptr, WNOHANG);
+  }
 }
 
 Result<void> Filler::make_network(const Slot& slot) {

@@ -4,10 +4,13 @@
 // a time, while slots go on being made.
 #pragma once
 
+#include <linux/filter.h>
+
 #include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,7 +31,8 @@ class Filler {
   static constexpr Duration kUnpackTime = std::chrono::minutes(10);  // control waits half as long; the helper's own limit is on CPU time
   static constexpr size_t kMaxClients = 64;
   static constexpr int kMaxTakenIndexes = 32;  // passed over for one slot
-  static constexpr uint32_t kMaxWanted = 64;  // slots that one client may have asked for
+  static constexpr int kEndTimeMs = 1000;      // for a parked container that is not wanted
+  static constexpr uint32_t kMaxWanted = 64;   // slots that one client may have asked for
 
   Filler(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger) {}
   Result<void> prepare(UniqueFd listener);
@@ -62,6 +66,8 @@ class Filler {
   Result<Slot> make_slot_at(uint32_t index);
   Result<uint32_t> free_index();
   Result<void> make_network(const Slot& slot);
+  void end_slot(Slot& slot);
+  void reap_children();
   void on_layer_request(int fd, LayerRequest request, std::vector<UniqueFd> fds);
   Result<void> remove_unfinished_layers();
   void start_next_unpack();
@@ -78,6 +84,7 @@ class Filler {
   Poller poller_;
   UniqueFd listener_;
   UniqueFd unpack_program_;
+  std::vector<sock_filter> filter_;
   uint32_t mtu_ = 1500;
   uint32_t next_index_ = 0;
   std::unordered_map<int, Client> clients_;

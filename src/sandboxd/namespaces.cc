@@ -2,12 +2,9 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,17 +53,6 @@ Result<void> in_net_namespace(int net_namespace, const std::function<Result<void
   // Without a way home everything after would happen in a tenant's namespace.
   if (::setns(home.get(), CLONE_NEWNET) != 0) ::abort();
   return result;
-}
-
-Result<void> bring_loopback_up() {
-  const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd) return fail_errno("socket");
-  ifreq request{};
-  request.ifr_name[0] = 'l';
-  request.ifr_name[1] = 'o';
-  request.ifr_flags = IFF_UP;
-  if (::ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0) return fail_errno("bring lo up");
-  return {};
 }
 
 Result<UniqueFd> make_net_namespace() {

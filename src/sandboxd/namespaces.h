@@ -18,9 +18,6 @@ Result<UniqueFd> make_net_namespace();
 // Runs `work` inside a network namespace and comes back, whatever `work` says.
 Result<void> in_net_namespace(int net_namespace, const std::function<Result<void>()>& work);
 
-// In a fresh network namespace: its own loopback, which is all that a container without a network gets.
-Result<void> bring_loopback_up();
-
 Result<void> write_text(const std::string& path, std::string_view text);
 
 }  // namespace skerry::sandbox

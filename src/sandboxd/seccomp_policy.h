@@ -1,4 +1,4 @@
-// The system calls a container may make. Compiled to BPF once per starter; loaded by each container just before it becomes the tenant's.
+// The system calls a container may make. Compiled to BPF once, by filler; loaded by both processes of a container before they are near a tenant.
 #pragma once
 
 #include <linux/filter.h>

@@ -36,6 +36,7 @@ struct Settings {
   [[nodiscard]] uint32_t gateway() const { return subnet + 1; }
   [[nodiscard]] uint32_t address(uint32_t index) const { return subnet + 256 + index; }
   [[nodiscard]] std::string instances_dir() const { return run_dir + "/instances"; }
+  [[nodiscard]] std::string work_dir() const { return run_dir + "/mnt"; }  // for mounts that only we see
   [[nodiscard]] std::string layers_dir() const { return state_dir + "/layers"; }
   [[nodiscard]] static std::string group_name(uint32_t index) { return "s" + std::to_string(index); }
   // The index in a name that group_name() made, 0 for any other.

@@ -6,29 +6,34 @@
 
 namespace skerry::sandbox {
 namespace {
-constexpr size_t kNamespaceFds = 3;
+constexpr size_t kSlotFds = 4;
 constexpr size_t kMaxErrorBytes = 2048;
-}
 
-std::string encode_slot(uint32_t index, std::string_view error) {
+std::string encode_slot_message(uint32_t index, pid_t pid, std::string_view error) {
   wire::Writer w;
   w.number(index);
+  w.number(static_cast<uint32_t>(pid));
   w.string(error.substr(0, kMaxErrorBytes));
   return w.take();
 }
+}  // namespace
+
+std::string encode_slot(const Slot& slot) { return encode_slot_message(slot.index, slot.pid, {}); }
+std::string encode_slot_error(std::string_view error) { return encode_slot_message(0, 0, error); }
 
 Result<Slot> decode_slot(Message message) {
   wire::Reader r(message.bytes);
   Slot slot;
   slot.index = r.number<uint32_t>();
+  slot.pid = static_cast<pid_t>(r.number<uint32_t>());
   const std::string error = r.string(kMaxErrorBytes);
   TRY(r.finish("slot"));
   if (slot.index == 0) return fail(ErrorCode::kNoCapacity, "filler: {}", error);
-  if (message.fds.size() < kNamespaceFds || slot.index > kMaxSlotIndex) return fail(ErrorCode::kProtocol, "not a slot");
-  slot.user_namespace = std::move(message.fds[0]);
-  slot.layer_mapping = std::move(message.fds[1]);
-  slot.net_namespace = std::move(message.fds[2]);
-  for (size_t i = kNamespaceFds; i < message.fds.size(); ++i) slot.tasks.push_back(std::move(message.fds[i]));
+  if (message.fds.size() != kSlotFds || slot.index > kMaxSlotIndex || slot.pid <= 1) return fail(ErrorCode::kProtocol, "not a slot");
+  slot.process = std::move(message.fds[0]);
+  slot.seat = std::move(message.fds[1]);
+  slot.layer_mapping = std::move(message.fds[2]);
+  slot.net_namespace = std::move(message.fds[3]);
   return slot;
 }
 

@@ -1,9 +1,10 @@
 // A slot: the expensive parts of a container, made ahead of need by filler and used once by starter.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "base/unique_fd.h"
 #include "os/unix_socket.h"
@@ -12,14 +13,16 @@ namespace skerry::sandbox {
 
 struct Slot {
   uint32_t index = 0;
-  UniqueFd user_namespace;   // 0..65535 inside -> slot_id_base(index)
-  UniqueFd layer_mapping;    // a user namespace used only to map the layers' ids onto the slot's range
+  pid_t pid = -1;           // of the parked container's first process (parked.h)
+  UniqueFd process;         // its pidfd
+  UniqueFd seat;            // what it waits at: closing it ends the container
+  UniqueFd layer_mapping;   // a user namespace used only to map the layers' ids onto the slot's range
   UniqueFd net_namespace;
-  std::vector<UniqueFd> tasks;  // of its cgroups: write "0" and the writer is in
 };
 
-// filler -> starter: the index, and the descriptors in the order above. Index 0 carries an error instead.
-[[nodiscard]] std::string encode_slot(uint32_t index, std::string_view error = {});
+// filler -> starter: index and pid, and the descriptors in the order above. Index 0 carries an error instead.
+[[nodiscard]] std::string encode_slot(const Slot& slot);
+[[nodiscard]] std::string encode_slot_error(std::string_view error);
 Result<Slot> decode_slot(Message message);
 
 // starter -> filler: that many slots more. Each is answered once, by a slot; after an error everything asked for before is forgotten.

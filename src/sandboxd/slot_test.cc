@@ -16,37 +16,47 @@ Message message(std::string bytes, size_t fds) {
   return m;
 }
 
-TEST(SlotMessage, CarriesTheNamespacesAndTasksInOrder) {
-  Message m = message(encode_slot(7), 5);
-  const int first = m.fds[0].get(), third = m.fds[2].get(), last = m.fds[4].get();
+Slot slot_at(uint32_t index) {
+  Slot slot;
+  slot.index = index;
+  slot.pid = 4321;
+  return slot;
+}
+
+TEST(SlotMessage, CarriesTheParkedContainerInOrder) {
+  Message m = message(encode_slot(slot_at(7)), 4);
+  std::vector<int> numbers;
+  for (const UniqueFd& fd : m.fds) numbers.push_back(fd.get());
   const auto slot = decode_slot(std::move(m));
   ASSERT_TRUE(slot);
   EXPECT_EQ(slot->index, 7U);
-  EXPECT_EQ(slot->user_namespace.get(), first);
-  EXPECT_EQ(slot->net_namespace.get(), third);
-  ASSERT_EQ(slot->tasks.size(), 2U);
-  EXPECT_EQ(slot->tasks[1].get(), last);
+  EXPECT_EQ(slot->pid, 4321);
+  EXPECT_EQ((std::vector<int>{slot->process.get(), slot->seat.get(), slot->layer_mapping.get(), slot->net_namespace.get()}), numbers);
 }
 
 TEST(SlotMessage, AnErrorIsAnErrorAndSaysWhy) {
-  const auto slot = decode_slot(message(encode_slot(0, "no veth"), 0));
+  const auto slot = decode_slot(message(encode_slot_error("no veth"), 0));
   ASSERT_FALSE(slot);
   EXPECT_NE(slot.error().message().find("no veth"), std::string::npos);
   EXPECT_EQ(slot.error().code(), ErrorCode::kNoCapacity);
 }
 
 TEST(SlotMessage, ALongErrorIsCutNotRefused) {
-  const auto slot = decode_slot(message(encode_slot(0, std::string(100'000, 'x')), 0));
+  const auto slot = decode_slot(message(encode_slot_error(std::string(100'000, 'x')), 0));
   ASSERT_FALSE(slot);
   EXPECT_EQ(slot.error().code(), ErrorCode::kNoCapacity);
 }
 
 TEST(SlotMessage, RefusesWhatIsNotASlot) {
-  EXPECT_FALSE(decode_slot(message(encode_slot(7), 2)));
-  EXPECT_TRUE(decode_slot(message(encode_slot(kMaxSlotIndex), 3)));
-  EXPECT_FALSE(decode_slot(message(encode_slot(kMaxSlotIndex + 1), 3)));
-  EXPECT_FALSE(decode_slot(message("", 3)));
-  EXPECT_FALSE(decode_slot(message(encode_slot(7) + "x", 3)));
+  EXPECT_FALSE(decode_slot(message(encode_slot(slot_at(7)), 3)));
+  EXPECT_FALSE(decode_slot(message(encode_slot(slot_at(7)), 5)));
+  EXPECT_TRUE(decode_slot(message(encode_slot(slot_at(kMaxSlotIndex)), 4)));
+  EXPECT_FALSE(decode_slot(message(encode_slot(slot_at(kMaxSlotIndex + 1)), 4)));
+  EXPECT_FALSE(decode_slot(message("", 4)));
+  EXPECT_FALSE(decode_slot(message(encode_slot(slot_at(7)) + "x", 4)));
+  Slot nobody = slot_at(7);
+  nobody.pid = 1;
+  EXPECT_FALSE(decode_slot(message(encode_slot(nobody), 4)));
 }
 
 TEST(WantMessage, GoesThereAndBack) {

@@ -13,7 +13,6 @@
 
 #include "os/file.h"
 #include "sandboxd/namespaces.h"
-#include "sandboxd/seccomp_policy.h"
 #include "sandboxd/state_file.h"
 
 namespace skerry::sandbox {
@@ -40,7 +39,6 @@ Result<void> Starter::prepare(UniqueFd listener) {
   TRY_ASSIGN(cgroups_, Cgroups::probe(settings_));
   TRY(cgroups_->prepare(), "control groups");
   TRY(mounts_.prepare(), "mounts");
-  TRY_ASSIGN(filter_, compile_seccomp_policy());
   TRY_ASSIGN(nothing_, open_at(AT_FDCWD, "/dev/null", O_RDWR));
   listener_ = std::move(listener);
   TRY(poller_.add(listener_.get(), [this] { accept_client(); }));
@@ -148,11 +146,6 @@ void Starter::make_container(Waiting start) {
 Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& container, const char*& phase) {
   const StartPlan& plan = start.plan;
   const TimePoint begin = now();
-  if (plan.network == Network::kNone) {
-    // The slot's interface goes with its namespace; what is left is a loopback of its own.
-    TRY_ASSIGN(slot.net_namespace, make_net_namespace());
-    TRY(in_net_namespace(slot.net_namespace.get(), bring_loopback_up));
-  }
   phase = "cgroup";
   const std::string group = settings_.group_name(slot.index);
   TRY(cgroups_->set_limits(group, plan.limits));
@@ -173,7 +166,7 @@ Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& co
     program.secrets = secrets.get();
     phase = "process";
   }
-  TRY_ASSIGN(container.process, launch(plan, slot, root.get(), program, mounts_, filter_));
+  TRY_ASSIGN(container.process, launch(slot, plan, start.fds[0].get(), root.get(), program));
   if (plan.transport == Transport::kTcp) container.net_namespace = std::move(slot.net_namespace);
   if (plan.kind == PlanKind::kInstance) {
     // It runs; without its file it would only be ended by the next starter.

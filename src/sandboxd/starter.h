@@ -137,7 +137,6 @@ class Starter {
   SystemClock clock_;
   Mounts mounts_;
   std::unique_ptr<Cgroups> cgroups_;
-  std::vector<sock_filter> filter_;
   UniqueFd nothing_;  // /dev/null, standard input of instances
   Poller poller_;
   UniqueFd listener_;

@@ -64,7 +64,6 @@ void Starter::on_exit(const std::string& id) {
   Container& c = it->second;
   // What the container said last is read before it is forgotten.
   for (int i = 0; i < 3 && c.process.report; ++i) on_report(id);
-  ::waitpid(c.process.pid, nullptr, WNOHANG);
   const std::string group = settings_.group_name(c.index);
   Exited exited;
   exited.id = id;

@@ -1,0 +1,19 @@
+// The mount namespace of a container before it has a root: /proc, /sys and /dev, finished, on a tmpfs that holds nothing else.
+//
+// Both run in the container's first process, as root of the host. make_skeleton() is filler's time: it lets go of every mount of the host, which is
+// most of what a new mount namespace costs. enter_root() is the start's: it moves the finished trees below the root and makes it the whole world.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace skerry::sandbox {
+
+// In a new mount, pid and ipc namespace. `at` is any folder: the skeleton covers it for a moment. Leaves the working directory at "/".
+Result<void> make_skeleton(const std::string& at);
+
+// `root` is a detached mount. Every process of this mount namespace that has "/" as its root and working directory has the new one afterwards.
+Result<void> enter_root(int root);
+
+}  // namespace skerry::sandbox
