@@ -160,12 +160,12 @@ def peer(report, name, make, stack):
         return None
 
 
-def contenders(d, stack):
+def contenders(report, d, stack):
     """(name, Cold) of ours: each language and a C program, plain and TLS."""
-    functions = {language: d.deploy(f"cold-{language}", harness.ROOT / f"examples/hello-{language}", idle_timeout="0s") for language in LANGUAGES}
-    functions["c"] = d.deploy("cold-c", files={"upstream": harness.PEERS / "upstream"}, language="python", entrypoint=["/app/upstream"], idle_timeout="0s")
+    functions = d.deploy_hellos(report, LANGUAGES, idle_timeout="0s")
+    functions["c"] = d.deploy("hello-c", files={"upstream": harness.PEERS / "upstream"}, language="python", entrypoint=["/app/upstream"], idle_timeout="0s")
     callers = {"plain": harness.Caller(("127.0.0.1", d.http)),
-               "tls": harness.Caller(("127.0.0.1", d.https), d.tls_context(), functions["go"].host)}
+               "tls": harness.Caller(("127.0.0.1", d.https), d.tls_context(), functions["c"].host)}
     for caller in callers.values():
         stack.callback(caller.close)
     return [(f"{language}/{scheme}", Cold(f, caller, scheme)) for scheme, caller in callers.items() for language, f in functions.items()]
@@ -187,7 +187,7 @@ def rows(report, ours, workerd, crun):
 def run():
     report = harness.Report("cold")
     with daemon() as d, contextlib.ExitStack() as stack:
-        ours = contenders(d, stack)
+        ours = contenders(report, d, stack)
         harness.header("cold")
         workerd, crun = peer(report, "workerd", Workerd, stack), peer(report, "crun", Crun, stack)
         for _ in range(harness.count(SAMPLES)):

@@ -49,7 +49,8 @@ class Report:
             row.update(p50=percentile(samples, 50), p95=percentile(samples, 95), p99=percentile(samples, 99))
             row["value"] = row["p50"] if value is None else value
         row.update(percentiles)
-        if ratio is None and peer_value and row["value"] is not None:
+        # What was added can drown in noise and come out below zero: then there is nothing to divide.
+        if ratio is None and row["value"] is not None and peer_value and min(peer_value, row["value"]) > 0:
             row["ratio"] = row["value"] / peer_value
         self.rows.append({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
 

@@ -53,7 +53,7 @@ def rows(report, seen, peers):
         added = {name: [a - b for a, b in zip(per_round(o, "p50_us"), direct)] for name, o in single.items()}
         for peer in peers or [None]:
             report.add(f"ingress/{transport}/{scheme}/added_p50", "us", value=harness.median(added["ours"]), n=sum(per_round(single["ours"], "n")), peer=peer,
-                       peer_value=peer and harness.median(added[peer]), ratio=peer and ratio(added["ours"], added[peer]),
+                       peer_value=peer and harness.median(added[peer]),
                        note=f"1 connection, less the {harness.median(direct):.0f} us of the upstream itself; ours over the peer's, target <= {ADDED_TARGET}; p50..p99 not reduced",
                        **{p: middle(single["ours"], f"{p}_us") for p in ("p50", "p95", "p99")})
     for kind in ("new", "resumed"):
