@@ -37,23 +37,24 @@ Result<void> Mounts::prepare() {
   TRY_ASSIGN(const UniqueFd scratch, new_mount("tmpfs", {{"mode", "0700"}, {"size", "1m"}}, kNoSuidNoDev));
   TRY(attach(scratch.get(), AT_FDCWD, path.c_str()));
   TRY_ASSIGN(work_, open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
+  if (::mkdirat(work_.get(), "t", 0700) != 0) return fail_errno("mkdir `t`");
   return {};
 }
 
-Result<void> Mounts::attach_layer(const Digest& layer, const Slot& slot, const std::string& at) {
+Result<void> Mounts::attach_layer(const Digest& layer, const Slot& slot, int top, const std::string& at) {
   const std::string path = settings_.layers_dir() + "/" + layer.hex();
   TRY_ASSIGN(const UniqueFd tree, copy_mount(AT_FDCWD, path), "layer " + layer.str());
   TRY(set_attributes(tree.get(), MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | kNoSuidNoDev, slot.layer_mapping.get()), "layer " + layer.str());
-  if (::mkdirat(work_.get(), at.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("mkdir `{}`", at);
-  return attach(tree.get(), work_.get(), at.c_str());
+  if (::mkdirat(top, at.c_str(), 0700) != 0) return fail_errno("mkdir `{}`", at);
+  return attach(tree.get(), top, at.c_str());
 }
 
 // The writable top. What must be an ordinary folder or file, whatever the layers say, is made here: the top wins.
-Result<void> Mounts::make_top(const StartPlan& plan, const Slot& slot) {
+Result<UniqueFd> Mounts::make_top(const StartPlan& plan, const Slot& slot) {
   const uint32_t root = slot_id_base(slot.index), fn = root + kFunctionUser;
   // An inode costs about 1 KB of kernel memory that the size does not count.
   const uint64_t inodes = std::max<uint64_t>(1024, plan.limits.scratch_bytes / 2048);
-  TRY_ASSIGN(const UniqueFd top,
+  TRY_ASSIGN(UniqueFd top,
              new_mount("tmpfs", {{"size", std::to_string(plan.limits.scratch_bytes)}, {"nr_inodes", std::to_string(inodes)}, {"mode", "0755"}}, kNoSuidNoDev));
   TRY(make_folder(top.get(), "w", 0700, root));
   TRY(make_folder(top.get(), "u", 0755, root));
@@ -68,32 +69,31 @@ Result<void> Mounts::make_top(const StartPlan& plan, const Slot& slot) {
   TRY(make_text(upper.get(), "etc/hosts", fmt::format("127.0.0.1 localhost {0}\n::1 localhost {0}\n", plan.hostname), root));
   TRY(make_text(upper.get(), "etc/hostname", plan.hostname + "\n", root));
   TRY(make_text(upper.get(), "etc/resolv.conf", fmt::format("nameserver {}\noptions timeout:2 attempts:2\n", address_text(settings_.gateway())), root));
-  if (::mkdirat(work_.get(), "t", 0700) != 0 && errno != EEXIST) return fail_errno("mkdir `t`");
-  return attach(top.get(), work_.get(), "t");
+  TRY(attach(top.get(), work_.get(), "t"));
+  attached_ = true;
+  return top;
 }
 
 Result<UniqueFd> Mounts::mount_overlay(size_t layers) {
   // Relative names keep the option under the kernel's 256 bytes whatever the run folder is called.
   if (::fchdir(work_.get()) != 0) return fail_errno("chdir to the work folder");
   std::string lower;
-  for (size_t i = layers; i-- > 0;) lower += fmt::format("{}l{}", lower.empty() ? "" : ":", i);
+  for (size_t i = layers; i-- > 0;) lower += fmt::format("{}t/{}", lower.empty() ? "" : ":", i);
   auto mount = new_mount("overlay", {{"lowerdir", lower}, {"upperdir", "t/u"}, {"workdir", "t/w"}, {"volatile", ""}}, kNoSuidNoDev);
   if (::chdir("/") != 0) return fail_errno("chdir");
   return mount;
 }
 
 Result<UniqueFd> Mounts::build_root(const StartPlan& plan, const Slot& slot) {
-  auto build = [&]() -> Result<UniqueFd> {
-    for (size_t i = 0; i < plan.layers.size(); ++i) TRY(attach_layer(plan.layers[i], slot, fmt::format("l{}", i)));
-    TRY(make_top(plan, slot), "writable top");
-    return mount_overlay(plan.layers.size());
-  };
-  auto root = build();
-  // The overlay holds what it needs; here the names are free for the next start.
-  const std::string base = settings_.work_dir() + "/";
-  for (size_t i = 0; i < plan.layers.size(); ++i) ::umount2((base + fmt::format("l{}", i)).c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
-  ::umount2((base + "t").c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
-  return root;
+  let_go();
+  TRY_ASSIGN(const UniqueFd top, make_top(plan, slot), "writable top");
+  for (size_t i = 0; i < plan.layers.size(); ++i) TRY(attach_layer(plan.layers[i], slot, top.get(), std::to_string(i)));
+  return mount_overlay(plan.layers.size());
+}
+
+void Mounts::let_go() {
+  if (attached_) ::umount2((settings_.work_dir() + "/t").c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+  attached_ = false;
 }
 
 }  // namespace skerry::sandbox

@@ -21,14 +21,19 @@ class Mounts {
 
   // A detached mount of the root. kNotFound names a layer that is not there.
   Result<UniqueFd> build_root(const StartPlan& plan, const Slot& slot);
+  // Takes away what build_root() left attached: the overlay holds what it needs. Waits for the kernel's readers (0.1 to 2 ms), so a start does it
+  // when its container runs already; the next build_root() does it otherwise.
+  void let_go();
 
  private:
-  Result<void> attach_layer(const Digest& layer, const Slot& slot, const std::string& at);
-  Result<void> make_top(const StartPlan& plan, const Slot& slot);
+  Result<void> attach_layer(const Digest& layer, const Slot& slot, int top, const std::string& at);
+  Result<UniqueFd> make_top(const StartPlan& plan, const Slot& slot);
   Result<UniqueFd> mount_overlay(size_t layers);
 
   const Settings& settings_;
-  UniqueFd work_;  // a tmpfs of ours at work_dir(): layers are attached there while an overlay is made of them
+  // A tmpfs of ours at work_dir(). At its `t` is the top of the start in hand: `u` and `w` are the overlay's, the layers are attached to 0, 1, ..
+  UniqueFd work_;
+  bool attached_ = false;
 };
 
 }  // namespace skerry::sandbox

@@ -236,6 +236,7 @@ Result<ProgramProcess> fork_program(const ParkedParts& parts) {
   if (auto passed = pass_on(program.socket.get(), *word); !passed) give_up(report, "process", passed.error());
   // What was passed on is the program's alone: a pipe of which init held an end would never end.
   word->program.clear();
+  if (auto gone = let_go_of_old_root(); !gone) give_up(report, "mount", gone.error());
   tell_of_exec(program.result.get(), report);
   reap(parts, program.pid, report);
 }

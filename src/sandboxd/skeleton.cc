@@ -33,12 +33,10 @@ Result<UniqueFd> folder_in(int root, const char* name) {
   return fd;
 }
 
-// From now on every path is one of the mount at "/" below `top`: the old root ends up on top of the new one and is let go.
+// Every process at the old root is at the new one afterwards. The old one ends up on top of it, where "/.." leads to until let_go_of_old_root().
 Result<void> pivot_to(int top) {
   if (::fchdir(top) != 0) return fail_errno("chdir to the new root");
   if (::syscall(SYS_pivot_root, ".", ".") != 0) return fail_errno("pivot_root");
-  if (::umount2(".", MNT_DETACH) != 0) return fail_errno("let go of the old root");
-  if (::chdir("/") != 0) return fail_errno("chdir /");
   return {};
 }
 
@@ -105,9 +103,12 @@ Result<void> make_skeleton(const std::string& at) {
     if (::mkdirat(top.get(), name, 0755) != 0) return fail_errno("mkdir {}", name);
   TRY(attach(top.get(), AT_FDCWD, at.c_str()));
   TRY(pivot_to(top.get()));
+  TRY(let_go_of_old_root());
   TRY(make_sys());
   TRY(make_dev());
-  return make_proc();
+  TRY(make_proc());
+  // SECURITY: what the program may still see of it while the first process lets go of it is an empty folder that nobody can write to.
+  return set_attributes(top.get(), MOUNT_ATTR_RDONLY);
 }
 
 Result<void> enter_root(int root) {
@@ -119,6 +120,12 @@ Result<void> enter_root(int root) {
     TRY(attach(tree.get(), place.get(), ""));
   }
   return pivot_to(top.get());
+}
+
+Result<void> let_go_of_old_root() {
+  if (::umount2(".", MNT_DETACH) != 0) return fail_errno("let go of the old root");
+  if (::chdir("/") != 0) return fail_errno("chdir /");
+  return {};
 }
 
 }  // namespace skerry::sandbox

@@ -139,6 +139,7 @@ void Starter::make_container(Waiting start) {
     fail_start(start, phase, made.error());
     return tell_reaper(index, start.plan.id);
   }
+  mounts_.let_go();
   const std::string id = container.id;
   watch(containers_.emplace(id, std::move(container)).first->second);
 }
@@ -151,21 +152,20 @@ Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& co
   TRY(cgroups_->set_limits(group, plan.limits));
   TRY_ASSIGN(container.memory, cgroups_->watch_memory(group));
   TRY_ASSIGN(container.cpu, cgroups_->open_cpu_counter(group));
-  phase = "mount";
-  TRY_ASSIGN(const UniqueFd root, mounts_.build_root(plan, slot));
-  container.mount_us = us_between(begin, now());
-  container.launched_at = now();
-
   phase = "process";
   std::vector<UniqueFd> program_ends;  // closed here when the container has its copies
   TRY_ASSIGN(ProgramFds program, make_program_descriptors(start, container, program_ends));
   UniqueFd secrets;
   if (plan.has_secrets) {
-    phase = "secrets";
+    phase = "secrets";  // keeper opens them while the root is made
     TRY_ASSIGN(secrets, deliver_secrets(plan.id, start.fds[1].get(), container.out, container.err));
     program.secrets = secrets.get();
-    phase = "process";
   }
+  phase = "mount";
+  TRY_ASSIGN(const UniqueFd root, mounts_.build_root(plan, slot));
+  container.mount_us = us_between(begin, now());
+  container.launched_at = now();
+  phase = "process";
   TRY_ASSIGN(container.process, launch(slot, plan, start.fds[0].get(), root.get(), program));
   if (plan.transport == Transport::kTcp) container.net_namespace = std::move(slot.net_namespace);
   if (plan.kind == PlanKind::kInstance) {
