@@ -39,10 +39,10 @@ void drop_newline(std::string& text) {
 
 Outcome<std::string> read_hidden(const Terminal& terminal, const std::string& prompt, size_t max_bytes) {
   if (::isatty(STDIN_FILENO) != 1) return read_value_file("-", max_bytes, NewlineAtEnd::kDropOne);
-  terminal.status(prompt);
   std::string line;
   {
-    const EchoOff quiet;
+    const EchoOff quiet;  // before the prompt: switching it off throws away what was typed until then
+    terminal.status(prompt);
     char c = 0;
     while (::read(STDIN_FILENO, &c, 1) == 1 && c != '\n') {
       if (c == 0x03) return std::unexpected(Failure(Exit::kFailed, "cancelled", "nothing was set"));
