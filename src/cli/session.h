@@ -26,6 +26,12 @@ class Session {
  public:
   Session(const Terminal& terminal, const Clock& clock, OutputForm form, const std::vector<VerbShape>& shapes)
       : terminal_(terminal), clock_(clock), form_(form), shapes_(shapes) {}
+  // The same terminal, with another gateway than the configured one.
+  [[nodiscard]] Session at(Config config) const {
+    Session out(terminal_, clock_, form_, shapes_);
+    out.config_ = std::move(config);
+    return out;
+  }
 
   [[nodiscard]] const Terminal& terminal() const { return terminal_; }
   [[nodiscard]] const Clock& clock() const { return clock_; }

@@ -99,7 +99,7 @@ def test_dev_ships_at_every_change_shows_the_log_and_removes(cli, gateway, proje
     gateway.logs = [{"time": "2026-11-23T18:40:01.123Z", "stream": "stdout", "line": "from the function", "cursor": "c1"}]
     (project / "lib").mkdir()
     (project / "lib/a.py").write_text("1")
-    p = cli.popen("dev", str(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p = cli.popen("dev", "--remote", str(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         gateway.wait_for(lambda seen: len(ships(seen)) == 1)
         assert json.loads(ships(gateway.requests)[0]["body"])["function"]["name"] == "orders-dev"
@@ -127,7 +127,7 @@ def test_dev_ships_at_every_change_shows_the_log_and_removes(cli, gateway, proje
 def test_dev_does_not_ship_its_own_output(cli, gateway, project):
     gateway.follow_hold = True
     with open(project / "dev.log", "wb") as log:
-        p = cli.popen("dev", str(project), stdout=log, stderr=log)
+        p = cli.popen("dev", "--remote", str(project), stdout=log, stderr=log)
     try:
         gateway.wait_for(lambda seen: len(ships(seen)) == 1)
         (project / "func.py").write_text("def new(): return 2\n")
@@ -152,7 +152,7 @@ def test_dev_gives_up_on_a_file_that_never_rests(cli, gateway, project):
 
     writer = threading.Thread(target=write)
     writer.start()
-    p = cli.popen("dev", str(project), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    p = cli.popen("dev", "--remote", str(project), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         for line in p.stderr:
             if "`noise` changes all the time" in line:
@@ -172,6 +172,6 @@ def test_dev_gives_up_on_a_file_that_never_rests(cli, gateway, project):
 
 
 def test_dev_fails_at_once_without_a_gateway_or_project(cli, project, tmp_path):
-    assert "is not a folder" in cli.run("dev", str(tmp_path / "none"), code=2).stderr
+    assert "is not a folder" in cli.run("dev", "--remote", str(tmp_path / "none"), code=2).stderr
     cli.env["SKERRY_URL"] = "unix:/no/such.sock"
-    cli.run("dev", str(project), code=5)
+    cli.run("dev", "--remote", str(project), code=5)
