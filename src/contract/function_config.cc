@@ -99,7 +99,8 @@ StartPlan RevisionConfig::plan(const InstanceId& instance) const {
   plan.env = env;
   plan.env.push_back("SKERRY_INSTANCE=" + instance.str());
   plan.hostname = "i-" + instance.str().substr(14);
-  plan.env.push_back("HOSTNAME=" + plan.hostname);
+  // The author's own wins (CONTRACT section 3), and each name is there once.
+  if (std::none_of(env.begin(), env.end(), [](const std::string& entry) { return entry.starts_with("HOSTNAME="); })) plan.env.push_back("HOSTNAME=" + plan.hostname);
   plan.cwd = "/app";
   plan.transport = transport;
   plan.port = transport == Transport::kTcp ? port : uint16_t{0};

@@ -162,19 +162,22 @@ Result<std::map<std::string, SecretRow>> Deployer::resolve_secrets(const Functio
   return wanted;
 }
 
-Result<std::string> Deployer::seal_secrets(const FunctionId& function, const FunctionSpec& spec) {
+Result<Deployer::SealedSecrets> Deployer::seal_secrets(const FunctionId& function, const FunctionSpec& spec) {
   TRY_ASSIGN(auto wanted, resolve_secrets(function, spec));
   // CONTRACT section 3: what [env_vars] sets is later, and wins.
   for (const auto& [name, value] : spec.env) wanted.erase(name);
-  if (wanted.empty()) return std::string();
+  SealedSecrets sealed;
+  if (wanted.empty()) return sealed;
   std::vector<NamedSecret> opened;
   for (const auto& [env_name, row] : wanted) {
     TRY_ASSIGN(SecretBytes value, vault_.open_sealed(row.sealed, secret_place(row.name, row.function)));
     opened.push_back({env_name, std::move(value)});
+    sealed.names.insert(env_name);
   }
   TRY_ASSIGN(const std::string key, read_file(settings_.location_key_path, 4096), "the location's public key (is keeper running?)");
   const size_t end = key.find_last_not_of(" \r\n");
-  return seal_for_location(key.substr(0, end == std::string::npos ? 0 : end + 1), opened);
+  TRY_ASSIGN(sealed.blob, seal_for_location(key.substr(0, end == std::string::npos ? 0 : end + 1), opened));
+  return sealed;
 }
 
 // ---- ship
@@ -198,7 +201,7 @@ Result<FunctionRow> Deployer::find_or_make(const ShipRequest& request) {
 }
 
 RevisionConfig Deployer::make_config(const FunctionRow& function, const RevisionRow& revision, const FunctionSpec& spec, const BuildResult& artifact,
-                                     std::string sealed) {
+                                     SealedSecrets sealed, ShipProgress& progress) {
   RevisionConfig c;
   c.id = revision.id;
   c.tag = revision.tag;
@@ -218,7 +221,7 @@ RevisionConfig Deployer::make_config(const FunctionRow& function, const Revision
   c.min_instances = spec.min_instances;
   c.max_instances = spec.max_instances;
   c.background = spec.background;
-  c.sealed_secrets = std::move(sealed);
+  c.sealed_secrets = std::move(sealed.blob);
   std::map<std::string, std::string> env{{"PORT", std::to_string(artifact.port)},
                                          {"PATH", "/usr/local/bin:/usr/bin:/bin"},
                                          {"HOME", "/home/fn"},
@@ -236,7 +239,13 @@ RevisionConfig Deployer::make_config(const FunctionRow& function, const Revision
     const size_t equals = entry.find('=');
     env[entry.substr(0, equals)] = entry.substr(equals + 1);
   }
-  for (const auto& [name, value] : spec.env) env[name] = value;
+  // CONTRACT section 3: then secrets, then [env_vars]; later wins, and a container's environment has each name once.
+  for (const std::string& name : sealed.names)
+    if (env.erase(name) > 0) progress.warning(fmt::format("the secret `{}` takes the place of the variable that the platform sets", name));
+  for (const auto& [name, value] : spec.env) {
+    if (env.contains(name)) progress.warning(fmt::format("`{}` in [env_vars] takes the place of the variable that the platform sets", name));
+    env[name] = value;
+  }
   for (const auto& [name, value] : env) c.env.push_back(name + "=" + value);
   return c;
 }
@@ -319,7 +328,7 @@ Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship_locked(ShipRequest 
   row.language = artifact.language;
   row.size_bytes = static_cast<int64_t>(artifact.size_bytes);
   row.artifact_json = artifact_to_json(artifact);
-  RevisionConfig config = make_config(function, row, request.spec, artifact, std::move(*sealed));
+  RevisionConfig config = make_config(function, row, request.spec, artifact, std::move(*sealed), progress);
   const json::object config_json = config.to_json();
   // Read back as edge will: what edge would refuse must not get into its snapshot.
   if (auto good = RevisionConfig::from_json(config_json); !good) co_return fail_ship(row, good.error());

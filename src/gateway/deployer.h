@@ -83,8 +83,13 @@ class Deployer {
   Result<FunctionRow> find_or_make(const ShipRequest& request);
   // Environment name -> the secret that goes there. kInvalidArgument names a listed one that does not exist.
   Result<std::map<std::string, SecretRow>> resolve_secrets(const FunctionId& function, const FunctionSpec& spec);
-  Result<std::string> seal_secrets(const FunctionId& function, const FunctionSpec& spec);
-  RevisionConfig make_config(const FunctionRow& function, const RevisionRow& revision, const FunctionSpec& spec, const BuildResult& artifact, std::string sealed);
+  struct SealedSecrets {
+    std::string blob;             // "" for none
+    std::set<std::string> names;  // in the function's environment
+  };
+  Result<SealedSecrets> seal_secrets(const FunctionId& function, const FunctionSpec& spec);
+  RevisionConfig make_config(const FunctionRow& function, const RevisionRow& revision, const FunctionSpec& spec, const BuildResult& artifact, SealedSecrets sealed,
+                             ShipProgress& progress);
   // Whether a revision may take traffic though no edge is there to try it: only one whose code is known to start.
   enum class WithoutEdge : uint8_t { kRefuse, kActivate };
   Task<std::expected<void, ShipFailure>> verify(const FunctionRow& function, RevisionRow& row, RevisionConfig config, WithoutEdge without, ShipProgress& progress);

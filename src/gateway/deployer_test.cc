@@ -452,6 +452,19 @@ TEST_F(DeployerTest, VariablesWinOverSecretsWithAWarning) {
   EXPECT_NE(progress_.warnings[0].find("TOKEN"), std::string::npos);
 }
 
+TEST_F(DeployerTest, SecretsAndVariablesWinOverThePlatformsWithAWarningEach) {
+  connect_edge();
+  set_secret("LANG", "de_DE.UTF-8");
+  ASSERT_TRUE(ship(request("orders", R"({"env":{"TZ":"Europe/Berlin"}})")));
+  const std::vector<std::string>& env = verified_.back().env;
+  EXPECT_EQ(secrets_in(verified_.back()).at("LANG"), "de_DE.UTF-8");
+  EXPECT_TRUE(std::none_of(env.begin(), env.end(), [](const std::string& entry) { return entry.starts_with("LANG="); }));
+  EXPECT_TRUE(has(env, "TZ=Europe/Berlin") && !has(env, "TZ=UTC"));
+  ASSERT_EQ(progress_.warnings.size(), 2U);
+  EXPECT_NE(progress_.warnings[0].find("`LANG`"), std::string::npos);
+  EXPECT_NE(progress_.warnings[1].find("`TZ`"), std::string::npos);
+}
+
 TEST_F(DeployerTest, NoSecretIsInTheStoreInTheClear) {
   connect_edge();
   set_secret("TOKEN", "a-very-plain-secret");
