@@ -47,6 +47,8 @@ class UsageVerb final : public Verb {
     t.note(fmt::format("from {} to {}", visible(text_at(answer->get_object(), "since")),
                        visible(text_at(answer->get_object(), "until"))));
     t.print_table(rows);
+    if (const std::string why = text_at(answer->get_object(), "incomplete"); !why.empty())
+      t.note("warning: " + visible(why));
     return Exit::kOk;
   }
 

@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "crypto/encoding.h"
 #include "crypto/random.h"
+#include "gateway/api_status.h"
 #include "gateway/call.h"
 #include "gateway/garbage.h"
 #include "gateway/gateway.h"
@@ -182,7 +183,7 @@ Task<void> Gateway::ship(Call& call) {
     }
   } else {
     const ShipFailure& failure = shipped.error();
-    json::object error{{"code", failure.code}, {"message", failure.message}, {"request_id", call.id}};
+    json::object error{{"code", failure.code}, {"message", words_of(failure.code, failure.message)}, {"request_id", call.id}};
     if (failure.code == "build_failed") error["details"] = json::object{{"stage", failure.stage}, {"log_tail", stream.tail()}, {"build_id", stream.revision().str()}};
     if (failure.code == "start_failed") error["details"] = json::object{{"phase", failure.stage}, {"log_tail", start_log(stream.function(), stream.revision())}};
     stream.add(json::object{{"event", "error"}, {"error", std::move(error)}});
@@ -254,9 +255,9 @@ Task<void> Gateway::logs(Call& call, const FunctionRow& function) {
 }
 
 Task<void> Gateway::build_log(Call& call, std::string_view build_id) {
-  if (!is_ulid(build_id)) co_return co_await refuse(call, 404, "not_found", "no such build");
+  if (!is_ulid(build_id)) co_return co_await refuse(call, 404, "not_found", fmt::format("`{}` is not the id of a build; `skerry revisions NAME --json` lists them (a revision's id is its build's)", build_id.substr(0, 64)));
   auto text = read_file(fmt::format("{}/{}.log", settings_.builds_dir, build_id), kMaxBuildLogBytes);
-  if (!text) co_return co_await refuse(call, 404, "not_found", "no log of that build is kept");
+  if (!text) co_return co_await refuse(call, 404, "not_found", fmt::format("no log of the build `{}` is kept", build_id));
   call.status = 200;
   (void)co_await call.exchange.respond(200, "text/plain; charset=utf-8", *text, call.header_lines());
 }
@@ -378,7 +379,8 @@ Task<void> Gateway::usage(Call& call) {
   if (!since) co_return co_await refuse(call, since.error());
   if (!until) co_return co_await refuse(call, until.error());
   constexpr int64_t kHour = 3'600'000;
-  if (settings_.collect_usage) settings_.collect_usage();
+  Result<void> collected;
+  if (settings_.collect_usage) collected = settings_.collect_usage();
   auto rows = store_.usage(*since / kHour * kHour, *until);
   if (!rows) co_return co_await refuse(call, rows.error());
   const std::string only = call.parameter("function");
@@ -406,7 +408,10 @@ Task<void> Gateway::usage(Call& call) {
   }
   json::array list;
   for (auto& [key, sum] : sums) list.push_back(std::move(sum));
-  co_await answer(call, 200, json::object{{"since", format_rfc3339_ms(*since)}, {"until", format_rfc3339_ms(*until)}, {"functions", std::move(list)}});
+  json::object body{{"since", format_rfc3339_ms(*since)}, {"until", format_rfc3339_ms(*until)}, {"functions", std::move(list)}};
+  // Nothing is lost: the journal is read on from here as soon as that goes.
+  if (!collected) body["incomplete"] = words_of(api_status(collected.error().code()).code, "the latest requests are not in the sums yet: " + collected.error().message());
+  co_await answer(call, 200, std::move(body));
 }
 
 }  // namespace skerry

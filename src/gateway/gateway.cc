@@ -1,5 +1,7 @@
 #include "gateway/gateway.h"
 
+#include <sys/statvfs.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -10,6 +12,10 @@
 #include "os/file.h"
 
 namespace skerry {
+
+namespace {
+constexpr uint64_t kRoomForAShip = 2 * limits::kRevisionBytes;  // the archive and what is unpacked from it
+}
 
 Gateway::Gateway(Loop& loop, const Logger& logger, Store& store, BlobStore& blobs, Deployer& deployer, WatchServer& watch, LogReader logs,
                  GatewaySettings settings)
@@ -32,7 +38,15 @@ Task<void> Gateway::refuse(Call& call, int status, std::string_view code, std::s
 Task<void> Gateway::refuse(Call& call, const Error& error) {
   const ApiStatus status = api_status(error.code());
   if (status.status == 500) logger_.error("an API call failed", {{"request_id", call.id}, {"error", error.message()}});
-  co_await refuse(call, status.status, status.code, error.message());
+  co_await refuse(call, status.status, status.code, words_of(status.code, error.message()));
+}
+
+std::string Gateway::words_of(std::string_view code, std::string message) const {
+  struct statvfs disk {};
+  // With room for any ship the disk is not what is short.
+  if (code != "no_space" || ::statvfs(settings_.state_dir.c_str(), &disk) != 0 || disk.f_bavail * disk.f_frsize > kRoomForAShip) return message;
+  return fmt::format("{}; the disk that holds `{}` has {} MB and {} files left: make room there and try again", message, settings_.state_dir,
+                     (disk.f_bavail * disk.f_frsize) >> 20, disk.f_favail);
 }
 
 Task<Result<json::value>> Gateway::read_json(Call& call) {

@@ -27,10 +27,11 @@ struct GatewaySettings {
   uint16_t http_port = 8080;
   uint16_t api_port = 8081;
   std::string run_dir;
+  std::string state_dir;
   std::string builds_dir;
   std::string ca_pem;
   SpecCaps caps;
-  std::function<void()> collect_usage;  // brings the sums up to now
+  std::function<Result<void>()> collect_usage;  // brings the sums up to now
 };
 
 class Gateway final : public RequestHandler {
@@ -70,6 +71,8 @@ class Gateway final : public RequestHandler {
   Task<void> answer(Call& call, int status, const json::value& body);
   Task<void> refuse(Call& call, int status, std::string_view code, std::string_view message, const json::object* details = nullptr);
   Task<void> refuse(Call& call, const Error& error);
+  // An error's words; of `no_space` with what room there is where, and what to do.
+  [[nodiscard]] std::string words_of(std::string_view code, std::string message) const;
   Result<json::object> describe(const FunctionRow& function);
   json::object describe(const FunctionRow& function, const RevisionRow& revision);
   json::array start_log(const FunctionId& function, const RevisionId& revision);
