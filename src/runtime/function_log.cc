@@ -87,10 +87,12 @@ void FunctionLog::append(const LogSource& source, LogStream stream, std::string_
     text += R"("line":")";
     append_json_escaped(text, line.substr(0, kMaxLineBytes));
     fmt::format_to(std::back_inserter(text), "\",{}\"cursor\":{}}}\n", cut ? "\"truncated\":true," : "", (*file)->next_cursor++);
-    (*file)->bytes += text.size();
   }
   // A log that cannot be written (full disk) must not stop the function: said once, until it works again.
   const bool written = file && write_all((*file)->fd.get(), text).has_value();
+  if (written) (*file)->bytes += text.size();
+  // Half a line would swallow the next one; where it cannot be cut off, a new segment is begun.
+  else if (file && ::ftruncate((*file)->fd.get(), static_cast<off_t>((*file)->bytes)) != 0) (*file)->bytes = FunctionLog::kSegmentBytes;
   if (!written && !complained_) logger_.error("function logs cannot be written", {{"function", source.function.str()}});
   complained_ = !written;
 }
