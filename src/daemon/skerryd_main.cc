@@ -38,6 +38,8 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: skerryd [--config FILE]\nRuns in the foreground until SIGTERM; logs JSON lines to standard error.\n");
     return 2;
   }
+  // Before anything is looked at or made: what is in the way of another user is less clear than this.
+  if (::geteuid() != 0) return fail_start(Error(ErrorCode::kForbidden, "skerryd makes containers and needs root: run it through sudo, or `make up`"));
   const auto config = read_config(config_path, argc == 3 ? ConfigFile::kRequired : ConfigFile::kOptional);
   if (!config) return fail_start(config.error());
   // Blocked before anything is started; children get an empty mask again.

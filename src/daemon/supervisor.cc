@@ -136,7 +136,6 @@ Result<void> Supervisor::start_service(Service& service) {
 }
 
 Result<void> Supervisor::start() {
-  if (::geteuid() != 0) return fail(ErrorCode::kForbidden, "skerryd makes containers and needs root: run it through sudo");
   if (config_.edge.uid == 0 || config_.control.uid == 0 || config_.keeper.uid == 0)
     return fail(ErrorCode::kInvalidArgument, "the system users skerry-edge, skerry-control and skerry-keeper are missing; `make up` makes them, or name others in [users]");
   // Containers outlive their starter; their last parent is here, so that they are reaped.
