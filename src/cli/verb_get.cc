@@ -30,9 +30,12 @@ class GetVerb final : public Verb {
     line(t, "id", text_at(function, "id"));
     line(t, "url", text_at(function, "url"));
     line(t, "revision",
-         fmt::format("{} ({}), {}, {} kept", number_at(revision, "number"), text_at(revision, "tag"),
-                     text_at(revision, "language"), number_at(function, "revisions")));
-    line(t, "digest", text_at(revision, "digest"));
+         revision.empty()
+             ? fmt::format("none in traffic yet, {} kept; `skerry revisions` says why",
+                           number_at(function, "revisions"))
+             : fmt::format("{} ({}), {}, {} kept", number_at(revision, "number"), text_at(revision, "tag"),
+                           text_at(revision, "language"), number_at(function, "revisions")));
+    if (!revision.empty()) line(t, "digest", text_at(revision, "digest"));
     line(t, "updated",
          fmt::format("{} ({})", text_at(function, "updated_at"),
                      age(text_at(function, "updated_at"), session.clock().wall_ms())));

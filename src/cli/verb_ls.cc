@@ -38,7 +38,9 @@ class LsVerb final : public Verb {
       const json::object& instances = object_at(f, "instances");
       rows.push_back(
           {visible(text_at(f, "name")), visible(text_at(revision, "language")),
-           fmt::format("{} ({})", number_at(revision, "number"), visible(text_at(revision, "tag"))),
+           revision.empty()
+               ? "none yet"
+               : fmt::format("{} ({})", number_at(revision, "number"), visible(text_at(revision, "tag"))),
            fmt::format("{}", number_at(instances, "idle") + number_at(instances, "busy") +
                                  number_at(instances, "starting")),
            age(text_at(f, "updated_at"), session.clock().wall_ms()), visible(text_at(f, "url"))});

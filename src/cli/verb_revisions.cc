@@ -25,7 +25,7 @@ class RevisionsVerb final : public Verb {
     const Terminal& t = session.terminal();
     if (session.json()) return t.print_json(*answer), Exit::kOk;
     std::vector<std::vector<std::string>> rows = {
-        {"", "NUMBER", "TAG", "STATE", "LANGUAGE", "SIZE", "CREATED", "URL"}};
+        {"", "NUMBER", "TAG", "STATE", "LANGUAGE", "SIZE", "CREATED", "URL, OR WHY IT FAILED"}};
     for (const json::value& item : array_at(answer->get_object(), "revisions")) {
       if (!item.is_object()) continue;
       const json::object& r = item.get_object();
@@ -34,7 +34,9 @@ class RevisionsVerb final : public Verb {
                       fmt::format("{}", number_at(r, "number")), visible(text_at(r, "tag")),
                       visible(text_at(r, "state")), visible(text_at(r, "language")),
                       format_bytes(static_cast<uint64_t>(number_at(r, "size"))),
-                      age(text_at(r, "created_at"), session.clock().wall_ms()), visible(text_at(r, "url"))});
+                      age(text_at(r, "created_at"), session.clock().wall_ms()),
+                      // What never ran has no address; why it did not is what its author looks for.
+                      visible(text_at(r, text_at(r, "state") == "failed" ? "error" : "url"))});
     }
     t.print_table(rows);
     return Exit::kOk;
