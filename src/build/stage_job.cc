@@ -46,7 +46,7 @@ Task<void> run_capture(Loop& loop, UniqueFd pipe, BlobStore::Writer writer, std:
 Result<void> judge(const std::string& stage, const BuilderLimits& limits, const Result<JobEnd>& ended) {
   if (!ended) {
     if (ended.error().code() != ErrorCode::kTimeout) return pass(Error(ended.error()), stage);
-    return project_failed(stage, fmt::format("did not end within {} s and was stopped", std::chrono::duration_cast<std::chrono::seconds>(limits.time).count()));
+    return project_failed(stage, fmt::format("did not end within {} s, the limit ([build] timeout_ms in the daemon's configuration), and was stopped", std::chrono::duration_cast<std::chrono::seconds>(limits.time).count()));
   }
   if (ended->out_of_memory) return project_failed(stage, fmt::format("needed more than {} MB of memory", limits.memory_bytes >> 20));
   if (ended->exit_code > 0) return project_failed(stage, fmt::format("ended with status {}; the last lines of its log say why", ended->exit_code));
