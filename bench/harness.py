@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import platform
+import re
 import signal
 import socket
 import ssl
@@ -216,6 +217,33 @@ def load(target, **options):
     if outcome["errors"]:
         raise RuntimeError(f"{target} {options}: {outcome['errors']} errors: {outcome['first_error']}")
     return outcome
+
+
+def cpu_ns(pids):
+    """Time on a CPU of all threads, as the scheduler sums it."""
+    return sum(int(task.read_text().split()[0]) for pid in pids for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def h2load(address, host, pids, cpu, seconds):
+    """HTTP/2 over TLS with nghttp2's h2load: (requests, CPU us a request of `pids`). The CPU of the 16 handshakes is in it, for everybody."""
+    command = ["h2load", "--clients=16", "--max-concurrent-streams=4", f"--duration={seconds}", "--tls13-ciphers=TLS_AES_128_GCM_SHA256", "--groups=X25519",
+               f"--connect-to={address}", f"https://{host}/"]
+    before = cpu_ns(pids)
+    result = subprocess.run((["taskset", "-c", str(cpu)] if cpu is not None else []) + command, capture_output=True, text=True, timeout=60)
+    used = cpu_ns(pids) - before
+    found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", result.stdout)
+    good = re.search(r"status codes: (\d+) 2xx", result.stdout)
+    if not found or not good or int(found.group(2)) or int(found.group(1)) == 0 or good.group(1) != found.group(1):
+        raise RuntimeError(f"h2load {address}: {result.stdout[-400:]}{result.stderr[-400:]}")
+    return int(found.group(1)), used / 1000 / int(found.group(1))
+
+
+def offers_h2(address, host):
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    name, _, port = address.rpartition(":")
+    with socket.create_connection((name, int(port)), 5) as plain, context.wrap_socket(plain, server_hostname=host) as tls:
+        return tls.selected_alpn_protocol() == "h2"
 
 
 def median(values):

@@ -39,9 +39,9 @@ http {{
   add_header X-Request-Id $request_id;
   upstream tcp {{ server 127.0.0.1:{upstream_port}; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 300s; }}
   upstream unix {{ server unix:{upstream_path}; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 300s; }}
-  server {{ listen 127.0.0.1:{plain} default_server; listen 127.0.0.1:{tls} ssl default_server; server_name _; return 404; }}
-  server {{ listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl; server_name tcp.test; location / {{ proxy_pass http://tcp; }} }}
-  server {{ listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl; server_name unix.test; location / {{ proxy_pass http://unix; }} }}
+  server {{ listen 127.0.0.1:{plain} default_server; listen 127.0.0.1:{tls} ssl http2 default_server; server_name _; return 404; }}
+  server {{ listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl http2; server_name tcp.test; location / {{ proxy_pass http://tcp; }} }}
+  server {{ listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl http2; server_name unix.test; location / {{ proxy_pass http://unix; }} }}
 }}
 """
 
