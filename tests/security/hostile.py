@@ -1,0 +1,144 @@
+"""Containers whose program attacks: tests/sandbox's sandboxd, layers made of hostile files, and the attacks of attacks/*.c carried out in them or,
+as a control, outside of them."""
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "sandbox"))
+import sandbox as sb  # noqa: E402
+
+SOURCES = pathlib.Path(__file__).parent / "attacks"
+SUBNET = "10.197"  # not the one of tests/sandbox
+
+
+def build(folder):
+    """The attack program and the hostile dynamic loader, as files in `folder`."""
+    flags = ["clang-19", "-D_GNU_SOURCE", "-O1", "-static", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
+    parts = [SOURCES / name for name in ("main.c", "kernel.c", "files.c", "processes.c", "bombs.c", "network.c")]
+    subprocess.run([*flags, "-o", folder / "attack", *parts], check=True)
+    subprocess.run([*flags, "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", folder / "loader", SOURCES / "interpreter.c"], check=True)
+
+
+def lines(text):
+    """What an attack told, by name. A name that comes twice fails: nothing is hidden by a later line."""
+    out = {}
+    for line in text.splitlines():
+        name, _, value = line.partition("=")
+        assert name not in out, f"`{name}` was told twice:\n{text}"
+        out[name] = value
+    return out
+
+
+class Box(sb.Sandbox):
+    """A sandboxd, and a layer with the attack program at /app/attack."""
+
+    def __init__(self, prefix=()):
+        sb.SUBNET, kept = SUBNET, sb.SUBNET
+        self.prefix = list(prefix)  # of the commands that start the roles
+        self.made = 0
+        try:
+            super().__init__()
+        finally:
+            sb.SUBNET = kept
+
+    def options(self):
+        return [SUBNET + ".0.0/16" if option == sb.SUBNET + ".0.0/16" else option for option in super().options()]
+
+    def start(self, role):
+        program = subprocess.Popen
+        if not self.prefix:
+            return super().start(role)
+        subprocess.Popen = lambda command, **how: program([*self.prefix, *command], **how)
+        try:
+            return super().start(role)
+        finally:
+            subprocess.Popen = program
+
+    def probe_layer(self):
+        self.tools = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        build(self.tools)
+        return self.make_layer(self.put_program)
+
+    def put_program(self, top):
+        (top / "app").mkdir(exist_ok=True)
+        (top / "app" / "attack").write_bytes((self.tools / "attack").read_bytes())
+        (top / "app" / "attack").chmod(0o755)
+
+    def make_layer(self, fill, owner=0):
+        """A layer as skerry-unpack would leave it, or as it would be had skerry-unpack been deceived: `fill` makes what it likes in the folder."""
+        self.made += 1
+        name = f"{self.made:064x}"
+        top = self.state / "layers" / name
+        top.mkdir()
+        top.chmod(0o755)
+        fill(top)
+        for path in [top, *top.rglob("*")]:
+            mode = path.lstat().st_mode
+            os.lchown(path, sb.LAYER_ID_BASE + owner, sb.LAYER_ID_BASE + owner)
+            if not path.is_symlink():
+                path.chmod(mode & 0o7777)  # chown takes setuid away
+        (self.state / "layers" / (name + ".meta")).write_text("/ 1 1\n")
+        return "sha256:" + name
+
+    def attacker(self, env=(), **plan):
+        mark = os.urandom(8).hex()
+        return Attacker(self, self.up(argv=["/app/attack"], env=[*env, "MARK=" + mark], **plan), mark)
+
+    def first_moment(self, *arguments, **plan):
+        """A container whose program is the attack from its first instruction: its id, and its output once it is started."""
+        instance = self.up(argv=["/app/attack", "run", *arguments], **plan)
+        return instance.id, instance.out
+
+    def control(self, name, *arguments, wrapper=(), program=None, timeout=20):
+        """The same attack on the same machine, but not in a container."""
+        done = subprocess.run([*wrapper, program or self.tools / "attack", "run", name, *arguments], capture_output=True, text=True, timeout=timeout)
+        return lines(done.stdout)
+
+
+# Outside, without one barrier or more. Everything is in namespaces that end with the command: nothing of the machine is changed.
+ROOT_IN_NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--net", "--ipc", "--uts", "--cgroup", "--mount-proc"]
+NOBODY_UNFILTERED = ["unshare", "--mount", "--pid", "--fork", "--net", "--ipc", "--uts", "--cgroup", "--mount-proc", "setpriv", "--reuid=61999", "--regid=61999",
+                     "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
+
+
+class Attacker:
+    def __init__(self, box, instance, mark=None):
+        self.box, self.instance, self.id, self.mark = box, instance, instance.id, mark
+
+    def text(self, name, *arguments, timeout=30):
+        return self.instance.get("/" + name + ("?" + "&".join(map(str, arguments)) if arguments else ""), timeout)
+
+    def tries(self, name, *arguments, timeout=30):
+        return lines(self.text(name, *arguments, timeout=timeout))
+
+    def processes(self):
+        """Its processes on the host, init first: the group with the process that has this container's environment."""
+        found = [sorted(pids) for pids in self.box.groups().values() if any(f"MARK={self.mark}".encode() in environment(pid) for pid in pids)]
+        assert len(found) == 1, found
+        return found[0]
+
+    def init(self):
+        return self.processes()[0]
+
+    def group(self, controller="pids"):
+        """The folder of its control group."""
+        v1 = pathlib.Path("/sys/fs/cgroup") / controller / self.box.tag
+        parent = v1 if v1.exists() else pathlib.Path("/sys/fs/cgroup") / self.box.tag
+        init = self.init()
+        return parent / next(name for name, pids in self.box.groups().items() if init in pids)
+
+    def kill(self):
+        return self.instance.kill()
+
+    def ended(self, timeout=20):
+        return self.box.connect().wait(sb.EXITED, self.id, timeout)
+
+
+def environment(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
