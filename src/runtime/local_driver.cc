@@ -44,6 +44,7 @@ struct LocalDriver::Instance {
   UniqueFd out, err, status, cpu;
   std::vector<UniqueFd> sockets;
   LineCutter out_lines, err_lines;
+  int logs_ended = 0;
   std::string request_id;
   std::vector<std::unique_ptr<HttpClientConnection>> idle;
 };
@@ -369,6 +370,19 @@ Task<void> LocalDriver::read_log(std::shared_ptr<Instance> instance, LogStream s
   }
   drain_log(*instance, stream);
   (is_out ? instance->out_lines : instance->err_lines).finish([&](std::string_view line) { log_.append(instance->source, stream, instance->request_id, line); });
+  if (++instance->logs_ended == 2) co_await replace_without_log(instance);
+}
+
+// The output of an instance with secrets goes through keeper. Where it ends while the program lives, keeper died: the program's next line would
+// fail, and the request that printed it. A program that closes its output does so before it is ready.
+Task<void> LocalDriver::replace_without_log(std::shared_ptr<Instance> instance) {
+  Instance& i = *instance;
+  if (i.config.sealed_secrets.empty() || !i.ready || i.stop_asked || i.reported || i.exited.is_set()) co_return;
+  i.reported = true;
+  events_->on_exited(i.source.instance);  // takes no request from here on
+  if (co_await i.exited.wait(loop_.now() + kEndTime) == Wake::kSet) co_return;
+  system_line(i, "its log was cut off when keeper restarted; another instance takes its place");
+  stop(i.source.instance, StopKind::kDrain);
 }
 
 void LocalDriver::set_request(const InstanceId& id, std::string_view request_id) {

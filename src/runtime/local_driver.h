@@ -23,6 +23,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
  public:
   static constexpr Duration kDrainTime = std::chrono::seconds(10);    // CONTRACT: SIGTERM, then SIGKILL
   static constexpr Duration kSandboxTime = std::chrono::seconds(15);  // for sandboxd to make the container
+  static constexpr Duration kEndTime = std::chrono::milliseconds(500);  // from the end of a program's output to word of its exit
   static constexpr Duration kProbeTime = std::chrono::seconds(2);     // one health probe of an own server
 
   LocalDriver(Loop& loop, const Logger& logger, FunctionLog& log, std::string run_dir);
@@ -81,6 +82,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   Task<void> read_log(std::shared_ptr<Instance> instance, LogStream stream);
   // Reads what is there, up to a bound; false when there may be more.
   bool drain_log(Instance& instance, LogStream stream);
+  Task<void> replace_without_log(std::shared_ptr<Instance> instance);
   Task<void> kill_after_drain(std::shared_ptr<Instance> instance);
   void system_line(const Instance& instance, std::string_view line);
   std::shared_ptr<Instance> find(const InstanceId& id);
