@@ -27,6 +27,7 @@ constexpr std::string_view kPrograms[] = {"skerryd",       "skerry-edge",     "s
 constexpr uint32_t kFirstSubnet = (100U << 24) | (96U << 16);
 constexpr uint32_t kSubnets = 32;
 constexpr uint32_t kSubnetMask = 0xFFFF0000;
+constexpr int64_t kDevShipsPerHour = 3600;
 
 bool has_programs(const std::string& folder) {
   for (const std::string_view name : kPrograms) {
@@ -171,6 +172,9 @@ Result<std::string> dev_configuration(const DevSettings& settings, std::string_v
   for (const char* key : {"users", "limits", "build"}) {
     if (const toml::table* table = machine.table()[key].as_table(); table != nullptr) out.insert(key, *table);
   }
+  // A save a second is a ship a second; the machine's own limit is for what many share.
+  toml::table* const limits = out.emplace<toml::table>("limits").first->second.as_table();
+  if (limits != nullptr) limits->insert_or_assign("ships_per_hour", kDevShipsPerHour);
   std::ostringstream text;
   text << "# Made by `skerry dev` for one session.\n" << out << "\n";
   return std::move(text).str();

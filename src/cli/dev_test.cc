@@ -234,12 +234,13 @@ TEST(DevConfiguration, IsOnLoopbackWithEverythingOfItsOwn) {
   EXPECT_EQ(t["ports"]["http"].value<int>(), 1);
   EXPECT_EQ(t["ports"]["https"].value<int>(), 2);
   EXPECT_EQ(t["ports"]["api"].value<int>(), 65535);
+  EXPECT_EQ(t["limits"]["ships_per_hour"].value<int>(), 3600);
 }
 
 TEST(DevConfiguration, TakesUsersCapsAndBuildSettingsFromTheMachineAndNothingElse) {
   const auto text = dev_configuration(settings(),
                                       "listen = \"0.0.0.0\"\nstate_dir = \"/var/lib/skerry\"\n"
-                                      "[ports]\nhttps = 443\n[limits]\nmemory_mb = 1024\n"
+                                      "[ports]\nhttps = 443\n[limits]\nmemory_mb = 1024\nships_per_hour = 5\n"
                                       "[users]\nedge = \"1:2\"\n[build]\nsources = [\"/wheels\"]\n");
   ASSERT_TRUE(text);
   const auto parsed = toml::parse(*text);
@@ -249,6 +250,7 @@ TEST(DevConfiguration, TakesUsersCapsAndBuildSettingsFromTheMachineAndNothingEls
   EXPECT_EQ(t["state_dir"].value<std::string>(), "/s");
   EXPECT_EQ(t["ports"]["https"].value<int>(), 2);
   EXPECT_EQ(t["limits"]["memory_mb"].value<int>(), 1024);
+  EXPECT_EQ(t["limits"]["ships_per_hour"].value<int>(), 3600);
   EXPECT_EQ(t["users"]["edge"].value<std::string>(), "1:2");
   EXPECT_EQ(t["build"]["sources"][0].value<std::string>(), "/wheels");
   const auto bad = dev_configuration(settings(), "a = 1\nb = \n");

@@ -141,6 +141,7 @@ Result<DaemonConfig> parse_config(const std::string& text, const std::string& na
     TableReader r(*limit_table, "limits.", error, name);
     r.integer("memory_mb", c.max_memory_mb, 32, 1 << 20);
     r.integer("timeout_ms", c.max_timeout_ms, 1, 3'600'000);
+    r.integer("ships_per_hour", c.ships_per_hour, 1, 1'000'000);
     r.finish();
   }
   if (const toml::table* build = top.table("build")) {

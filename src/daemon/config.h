@@ -33,9 +33,10 @@ struct DaemonConfig {
   std::string tag = "skerry";
   std::string subnet = "198.18.0.0/16";
   int64_t max_instances = 1000;  // of all functions together
-  // [limits]: hard caps of what a manifest may ask for.
+  // [limits]: hard caps of what a manifest may ask for, and of how often.
   int64_t max_memory_mb = 512;
   int64_t max_timeout_ms = 60'000;
+  int ships_per_hour = 60;  // of all functions together
   // [build]
   std::vector<std::string> build_sources;     // local folders, tried before the registries
   std::vector<std::string> build_environment;  // names of host variables that build jobs may see

@@ -160,9 +160,9 @@ Task<void> Gateway::ship(Call& call) {
     if (!upload_row) co_return co_await refuse(call, upload_row.error());
     if (!upload_row->has_value()) co_return co_await refuse(call, 404, "not_found", fmt::format("nothing was uploaded as {}; upload it again", request->upload->str()));
   }
-  if (const int64_t seconds = over_limit(deploy_window_, kDeploysPerHour, std::chrono::hours(1)); seconds > 0) {
+  if (const int64_t seconds = over_limit(deploy_window_, settings_.ships_per_hour, std::chrono::hours(1)); seconds > 0) {
     call.extra_headers = fmt::format("retry-after: {}\r\n", seconds);
-    co_return co_await refuse(call, 429, "limit_reached", fmt::format("more than {} ships in an hour; the next is possible in {} minutes", kDeploysPerHour, (seconds + 59) / 60));
+    co_return co_await refuse(call, 429, "limit_reached", fmt::format("more than {} ships in an hour; the next is possible in {} minutes", settings_.ships_per_hour, (seconds + 59) / 60));
   }
   call.status = 200;
   call.exchange.begin(200, "content-type: application/x-ndjson\r\n" + call.header_lines(), BodyKind::kChunked);

@@ -31,6 +31,7 @@ struct GatewaySettings {
   std::string builds_dir;
   std::string ca_pem;
   SpecCaps caps;
+  int ships_per_hour = 60;  // of the organization
   std::function<Result<void>()> collect_usage;  // brings the sums up to now
 };
 
@@ -38,7 +39,6 @@ class Gateway final : public RequestHandler {
  public:
   static constexpr size_t kMaxJsonBytes = 2U << 20;
   static constexpr int kRequestsPerMinute = 1000;  // a token
-  static constexpr int kDeploysPerHour = 60;       // the organization
 
   Gateway(Loop& loop, const Logger& logger, Store& store, BlobStore& blobs, Deployer& deployer, WatchServer& watch, LogReader logs, GatewaySettings settings);
 
