@@ -10,10 +10,12 @@
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <charconv>
 #include <chrono>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -33,7 +35,8 @@ constexpr size_t kMaxProcBytes = 4 * 1024 * 1024;
 constexpr size_t kMaxLogBytes = 64 * 1024;
 constexpr size_t kTagBytes = 7;  // 'd' and six digits: with "-" and a slot's number it is an interface's name
 constexpr int kMaxTries = 10;    // to make a folder while others make and remove theirs
-constexpr std::chrono::seconds kProcessTime{5};  // for processes whose parent has died to follow it
+constexpr std::chrono::seconds kProcessTime{5};  // to end the session's daemons
+constexpr int kEndTimeMs = 1000;                 // for one of them to die of SIGKILL
 
 // Locked, for as long as sessions are listed or one is added.
 Result<UniqueFd> lock_base() {
@@ -93,20 +96,26 @@ bool is_daemon(const fs::path& process, const std::string& path) {
          fs::read_symlink(process / "ns/pid", ec) == fs::read_symlink("/proc/self/ns/pid", ec);
 }
 
-// Until none is left: they die with their parent, a moment after it.
-void await_daemons(const std::string& path) {
+// SIGKILL to all that are left, and until they have ended: they die with their parent, but one may be made,
+// or in the middle of a system call, when that happens.
+void end_daemons(const std::string& path) {
   const auto end = std::chrono::steady_clock::now() + kProcessTime;
-  for (;;) {
-    bool any = false;
+  for (bool any = true; any && std::chrono::steady_clock::now() < end;) {
+    any = false;
     std::error_code ec;
     for (const fs::directory_entry& entry : fs::directory_iterator("/proc", ec)) {
       const std::string name = entry.path().filename();
-      any =
-          any || (name.find_first_not_of("0123456789") == std::string::npos && is_daemon(entry.path(), path));
+      pid_t pid = 0;
+      if (std::from_chars(name.data(), name.data() + name.size(), pid).ptr != name.data() + name.size())
+        continue;
+      // Opened before it is looked at: the number may be another process's a moment later.
+      const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+      if (!process || !is_daemon(entry.path(), path)) continue;
+      any = true;
+      ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+      pollfd ended{process.get(), POLLIN, 0};
+      ::poll(&ended, 1, kEndTimeMs);
     }
-    if (!any || std::chrono::steady_clock::now() > end) return;
-    const timespec pause{0, 10'000'000};
-    ::nanosleep(&pause, nullptr);
   }
 }
 
@@ -178,7 +187,7 @@ Result<DevFolder> make_dev_folder(std::string& subnet) {
 }
 
 Result<void> clear_dev_folder(const std::string& programs, const std::string& tag, const std::string& path) {
-  await_daemons(path);
+  end_daemons(path);
   TRY(run_sweep(programs, tag, path));
   const std::vector<std::string> mounts = mounts_below(path);
   for (auto at = mounts.rbegin(); at != mounts.rend(); ++at) {
