@@ -34,6 +34,7 @@ struct LocalDriver::Instance {
   Latch exited;
   bool started = false;
   bool adopted = false;
+  StartMode mode = StartMode::kBoot;
   bool ready = false;
   bool stop_asked = false;
   bool reported = false;  // the terminal event went to dispatch
@@ -46,6 +47,7 @@ struct LocalDriver::Instance {
   LineCutter out_lines, err_lines;
   int logs_ended = 0;
   std::string request_id;
+  uint64_t requests = 0;  // beginnings and ends
   std::vector<std::unique_ptr<HttpClientConnection>> idle;
 };
 
@@ -104,7 +106,7 @@ Task<void> LocalDriver::run_instance(std::shared_ptr<Instance> instance) {
     i.status.reset();
     if (up && !i.exited.is_set()) {
       i.ready = true;
-      if (!i.stop_asked) events_->on_ready(id, StartMode::kBoot);
+      if (!i.stop_asked) events_->on_ready(id, i.mode);
     } else if (!i.stop_asked) {
       const std::string text = up ? "process: it ended at once" : up.error().message();
       const size_t colon = text.find(": ");
@@ -281,6 +283,7 @@ void LocalDriver::on_started(const sandbox::Started& message, std::vector<Unique
   }
   take_descriptors(*instance, std::move(fds));
   instance->started = true;
+  if (message.prestarted) instance->mode = StartMode::kPrestart;
   scope_.spawn(read_log(instance, LogStream::kStdout));
   scope_.spawn(read_log(instance, LogStream::kStderr));
   if (instance->stop_asked) (void)client_.send(sandbox::Signal{message.id, sandbox::SignalKind::kKill});
@@ -299,7 +302,28 @@ void LocalDriver::on_exit_message(const sandbox::Exited& message) {
   instance->progress.set();
 }
 
-void LocalDriver::on_connected() { (void)client_.send(sandbox::List{next_request_++}); }
+void LocalDriver::on_connected() {
+  (void)client_.send(sandbox::List{next_request_++});
+  send_spares();
+}
+
+void LocalDriver::keep_spares(const std::vector<sandbox::SpareOrder>& orders) {
+  std::string encoded = sandbox::encode_spares(orders);
+  if (encoded == spares_) return;
+  spares_ = std::move(encoded);
+  send_spares();
+}
+
+// A sandboxd that restarts has none, and is told again.
+void LocalDriver::send_spares() {
+  if (spares_.empty()) return;
+  const auto send = [&]() -> Result<void> {
+    TRY_ASSIGN(const UniqueFd list, make_sealed_memfd("spares", spares_));
+    const int fds[] = {list.get()};
+    return client_.send(sandbox::KeepSpares{next_request_++}, fds);
+  };
+  if (auto sent = send(); !sent) logger_.warn("spares were not ordered", {{"error", sent.error().message()}});
+}
 
 void LocalDriver::on_disconnected() {
   for (const auto& [id, instance] : instances_) {
@@ -391,7 +415,16 @@ void LocalDriver::set_request(const InstanceId& id, std::string_view request_id)
   // What was written up to now belongs to the request before.
   drain_log(*instance, LogStream::kStdout);
   drain_log(*instance, LogStream::kStderr);
-  instance->request_id = request_id;
+  ++instance->requests;
+  if (request_id.empty() && !instance->config.sealed_secrets.empty()) scope_.spawn(end_request_late(instance));
+  else instance->request_id = request_id;
+}
+
+// What a function with secrets has printed may still be in keeper when its request ends: it belongs to that request, unless the next one began.
+Task<void> LocalDriver::end_request_late(std::shared_ptr<Instance> instance) {
+  const uint64_t at = instance->requests;
+  co_await loop_.sleep_until(loop_.now() + kKeeperLag);
+  if (instance->requests == at) instance->request_id.clear();
 }
 
 // ---- connections

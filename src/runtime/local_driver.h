@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/log.h"
 #include "contract/driver.h"
@@ -23,6 +24,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
  public:
   static constexpr Duration kDrainTime = std::chrono::seconds(10);    // CONTRACT: SIGTERM, then SIGKILL
   static constexpr Duration kSandboxTime = std::chrono::seconds(15);  // for sandboxd to make the container
+  static constexpr Duration kKeeperLag = std::chrono::milliseconds(100);  // for keeper to pass on what was printed
   static constexpr Duration kEndTime = std::chrono::milliseconds(500);  // from the end of a program's output to word of its exit
   static constexpr Duration kProbeTime = std::chrono::seconds(2);     // one health probe of an own server
 
@@ -40,6 +42,8 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   }
   // Connects to sandboxd.
   void run();
+  // Runtimes to keep ready, instead of those named before.
+  void keep_spares(const std::vector<sandbox::SpareOrder>& orders);
 
   void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) override;
   void stop(const InstanceId& instance, StopKind kind) override;
@@ -75,6 +79,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
 
   Task<void> run_instance(std::shared_ptr<Instance> instance);
   Result<void> send_start(Instance& instance);
+  void send_spares();
   Task<Result<void>> wait_ready(Instance& instance, TimePoint deadline);
   Task<Result<void>> wait_shim(Instance& instance, TimePoint deadline);
   Task<Result<void>> wait_server(Instance& instance, TimePoint deadline);
@@ -82,6 +87,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   Task<void> read_log(std::shared_ptr<Instance> instance, LogStream stream);
   // Reads what is there, up to a bound; false when there may be more.
   bool drain_log(Instance& instance, LogStream stream);
+  Task<void> end_request_late(std::shared_ptr<Instance> instance);
   Task<void> replace_without_log(std::shared_ptr<Instance> instance);
   Task<void> kill_after_drain(std::shared_ptr<Instance> instance);
   void system_line(const Instance& instance, std::string_view line);
@@ -96,6 +102,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   Adopt adopt_;
   StarterClient client_;
   uint64_t next_request_ = 1;
+  std::string spares_;  // the encoded order
   // Two owners: this map until the instance has exited, and the coroutines that still use it.
   std::unordered_map<InstanceId, std::shared_ptr<Instance>> instances_;
   Scope scope_;
