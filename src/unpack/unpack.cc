@@ -211,7 +211,8 @@ Result<Unpacked> unpack(int archive, int target, const Options& options) {
     TRY(root.directory(folder, {.mode = 0755, .uid = own, .gid = own}), "subfolder");
     TRY_ASSIGN(below, open_beneath(target, folder, O_RDONLY | O_DIRECTORY));
   }
-  TreeWriter tree(folder.empty() ? target : below.get(), options.max_files - root.entries());
+  // The subfolder is its caller's, not one of the archive's files.
+  TreeWriter tree(folder.empty() ? target : below.get(), options.max_files);
   Unpacker unpacker(reader, tree, options);
   TRY(unpacker.run());
   TRY_ASSIGN(const std::string sum, reader.finish());

@@ -246,6 +246,10 @@ TEST_F(UnpackTest, SizesAndCountsHoldAtTheLimitAndOnePast) {
   const auto refused = run(bytes, options);
   EXPECT_EQ(refused.error().code(), ErrorCode::kTooLarge);
   EXPECT_EQ(refused.error().message(), "entry `b`: more than 1 files");
+  fresh();
+  options.max_files = 2;
+  options.subfolder = "/app";
+  EXPECT_TRUE(run(bytes, options));
 }
 
 TEST_F(UnpackTest, FoldersImpliedByAPathCountToo) {
