@@ -1,0 +1,174 @@
+"""What a stranger gets wrong, end to end: the real CLI, the real daemon, real builds. Each answer says what, where and what to do, has its documented
+exit code, and leaves what ran before alone. (Single values of manifests and requests: tests/cli, tests/control; hostile archives: tests/security.)"""
+import gzip
+import io
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tarfile
+
+import pytest
+from conftest import BIN, ROOT, Skerry, free_port
+
+MANIFEST = '[edge_compute]\nfunc_name = "{}"\n'
+HELLO_PYTHON = (ROOT / "examples" / "hello-python" / "func.py").read_text()
+PACKAGE = '{"name":"bad","version":"1.0.0","main":"index.js"}'
+GO_MOD = "module example.com/bad\n\ngo 1.24\n"
+BUILD_FAILED, OVER_LIMIT, NOT_ALLOWED = 6, 7, 4  # docs: `skerry --help`, exit codes
+
+# language -> files, and what must stand in the error: the file with its line, and the compiler's word
+MISTAKES = {
+    "python-syntax": ({"func.py": "import os\n\ndef new(:\n    pass\n"}, ["func.py", "line 3", "SyntaxError"]),
+    "python-module": ({"func.py": "import os\nimport not_there_at_all\ndef new(): pass\n"}, ["func.py", "line 2", "not_there_at_all"]),
+    "node-syntax": ({"package.json": PACKAGE, "index.js": "\n\nexports.handle = () => {\n  return (;\n}\n"}, ["index.js:4", "SyntaxError"]),
+    "node-module": ({"package.json": PACKAGE, "index.js": "\nconst x = require('not-there-at-all');\nexports.handle = () => x;\n"}, ["index.js:2", "not-there-at-all"]),
+    "go-syntax": ({"go.mod": GO_MOD, "handle.go": 'package bad\n\nimport "net/http"\n\nfunc Handle(w http.ResponseWriter, r *http.Request { }\n'}, ["handle.go:5", "parameter list"]),
+    "go-package": ({"go.mod": GO_MOD, "handle.go": 'package bad\n\nimport (\n\t"net/http"\n\n\t"example.com/bad/nothere"\n)\n\n'
+                                                   'func Handle(w http.ResponseWriter, r *http.Request) { nothere.Do() }\n'}, ["handle.go:6", "example.com/bad/nothere"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_code_is_named_with_file_and_line(skerry, mistake):
+    files, words = MISTAKES[mistake]
+    result = skerry.ship(None, **{"func.toml": MANIFEST.format(mistake), **files})
+    assert result.returncode == BUILD_FAILED, (result.stdout, result.stderr)
+    error = json.loads(result.stderr.splitlines()[-1])["error"]
+    said = error["message"] + "\n".join(error["details"]["log_tail"])
+    assert all(word in said for word in words), error
+    # The next look at it says why, too.
+    [revision] = json.loads(skerry.cli("revisions", mistake, "--json").stdout)["revisions"]
+    assert revision["state"] == "failed" and revision["error"]
+    assert revision["error"] in skerry.cli("revisions", mistake).stdout
+
+
+@pytest.mark.parametrize("example,source,line,words", [
+    ("hello-java", "src/main/java/functions/Function.java", "package functions;\npublic class Function {\n  int x = ;\n}\n", ["Function.java:[3,", "illegal start of expression"]),
+    ("hello-ts", "src/index.ts", "const broken: number = (;\n", ["src/index.ts(1,", "TS1109"]),
+])
+def test_a_mistake_that_a_compiler_finds_is_named_with_file_and_line(skerry, example, source, line, words):
+    name = example + "-mistake"
+    result = skerry.ship(ROOT / "examples" / example, **{"func.toml": MANIFEST.format(name), source.replace("/", "__"): line})
+    said = result.stdout + result.stderr
+    if result.returncode == BUILD_FAILED and "does not answer" in said:
+        pytest.skip("no registry answers here")
+    assert result.returncode == BUILD_FAILED and all(word in said for word in words), (result.stdout, result.stderr)
+    # The whole log is kept, and the CLI shows it.
+    build = json.loads(result.stderr.splitlines()[-1])["error"]["details"]["build_id"]
+    assert all(word in skerry.cli("logs", name, "--build", build).stdout for word in words)
+
+
+def test_a_wrong_token_and_none(skerry):
+    home = skerry.folder / "strangers-home"
+    home.mkdir(exist_ok=True)
+    for token in ("skt_wrong", ""):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(home), "SKERRY_URL": f"https://localhost:{skerry.api}", "SKERRY_CA": str(skerry.ca), "SKERRY_TOKEN": token}
+        for verb in (["ls"], ["ship", str(ROOT / "examples" / "hello-python")]):
+            result = subprocess.run([BIN / "skerry", *verb], env=environment, capture_output=True, text=True, timeout=60)
+            assert result.returncode == NOT_ALLOWED and "SKERRY_TOKEN" in result.stderr, (result.returncode, result.stderr)
+
+
+# ---- limits of a package, through the API: the CLI would stop sooner
+
+def tar_of(names_and_sizes):
+    out = io.BytesIO()
+    with gzip.open(out, "wb", compresslevel=1) as packed, tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in names_and_sizes:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def ship_archive(skerry, name, archive):
+    context = ssl.create_default_context(cafile=skerry.ca)
+    headers = {"authorization": f"Bearer {skerry.token}", "content-type": "application/gzip"}
+    uploaded = skerry.request("localhost", skerry.api, context, "POST", "/v1/uploads", archive, headers, raw=True)
+    assert uploaded.status == 201, uploaded.text
+    body = json.dumps({"function": {"name": name}, "source": {"upload": json.loads(uploaded.text)["digest"]}, "language": "python", "config": {}})
+    answer = skerry.request("localhost", skerry.api, context, "POST", "/v1/functions/ship", body, headers, raw=True, connect_timeout=120)
+    return json.loads(answer.text.splitlines()[-1])
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_files_of_a_package_at_the_limit_and_one_past_it(skerry, over):
+    files = [("func.py", HELLO_PYTHON.encode())] + [(f"f{n}", b"") for n in range(49_999 + over)]
+    last = ship_archive(skerry, "manyfiles", tar_of(files))
+    if over:
+        assert last["event"] == "error" and last["error"]["code"] == "build_failed" and "50000 files" in last["error"]["message"], last
+    else:
+        assert last["event"] == "done", last
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_bytes_of_a_package_at_the_limit_and_one_past_it(skerry, over):
+    code = HELLO_PYTHON.encode()
+    last = ship_archive(skerry, "manybytes", tar_of([("func.py", code), ("zeros", bytes((250 << 20) - len(code) + over))]))
+    if over:
+        assert last["event"] == "error" and "262144000 bytes" in last["error"]["message"], last
+    else:
+        assert last["event"] == "done", last
+
+
+# ---- the daemon
+
+class Impatient(Skerry):
+    """A build may take four seconds."""
+
+    def start(self):
+        if "[build]" not in self.config.read_text():
+            with self.config.open("a") as config:
+                config.write("[build]\ntimeout_ms = 4000\n")
+        super().start()
+
+
+def test_a_build_that_never_ends_is_stopped_by_the_limits_name():
+    if os.geteuid() != 0:
+        pytest.skip("makes containers: needs root")
+    s = Impatient()
+    try:
+        files = {"func.py": HELLO_PYTHON}
+        assert s.ship(None, **{"func.toml": MANIFEST.format("endless"), **files}).returncode == 0
+        endless = MANIFEST.format("endless") + '[build]\ncommand = "echo begun; sleep 1000"\n'
+        result = s.ship(None, **{"func.toml": endless, **files})
+        assert result.returncode == BUILD_FAILED, (result.stdout, result.stderr)
+        error = json.loads(result.stderr.splitlines()[-1])["error"]
+        assert "4 s" in error["message"] and "timeout_ms" in error["message"] and "begun" in error["details"]["log_tail"], error
+        assert s.call(s.get("endless")["url"]).status == 200  # what was in traffic is
+        s.stop()
+        s.sweep()
+        s.wait(lambda: not s.leftovers(), f"left: {s.leftovers()}")  # the container of the build too
+    finally:
+        s.close()
+
+
+@pytest.mark.parametrize("key", ["https", "http", "api"])
+def test_each_port_that_is_in_use_is_named_with_what_to_do(tmp_path, key):
+    if os.geteuid() != 0:
+        pytest.skip("starts skerryd: needs root")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = {name: port if name == key else free_port() for name in ("https", "http", "api")}
+        config = tmp_path / "skerry.toml"
+        config.write_text(f'state_dir = "{tmp_path}/s"\nrun_dir = "{tmp_path}/r"\ntag = "p{os.getpid() % 10**6}"\nsubnet = "198.18.128.0/17"\n[ports]\n'
+                          + "".join(f"{name} = {number}\n" for name, number in ports.items()))
+        result = subprocess.run([BIN / "skerryd", "--config", config], capture_output=True, text=True, timeout=20)
+    assert result.returncode == 1  # once, and with words: nothing tries again behind the caller's back
+    assert f"port {port} is in use" in result.stderr and f"[ports] {key}" in result.stderr and "ss -ltnp" in result.stderr, result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["scripts/up"], ["scripts/down"], ["skerryd"]])
+def test_without_root_it_says_so_and_makes_nothing(command):
+    if os.geteuid() != 0:
+        pytest.skip("becomes another user: needs root")
+    if command[0] != "skerryd" and shutil.which("sudo"):
+        pytest.skip("sudo is installed, and asks")
+    program = [BIN / "skerryd"] if command == ["skerryd"] else ["bash", ROOT / command[0]]
+    result = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *program], capture_output=True, text=True, timeout=20, cwd="/")
+    assert result.returncode == 1 and "root" in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
