@@ -15,6 +15,15 @@ need_root() {
   exec sudo --preserve-env=HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy "$0" "$@"
 }
 
+# Two at once would install over each other. The lock is a parent's of the script (-o): what the script leaves running does not hold it.
+one_at_a_time() {
+  local code=0
+  [ "${SKERRY_LOCKED:-}" = yes ] && return
+  SKERRY_LOCKED=yes flock -n -o -E 75 /run/lock/skerry.lock "$0" "$@" || code=$?
+  [ "$code" != 75 ] || die "another \`make up\` or \`make down\` is running; wait for it to end"
+  exit "$code"
+}
+
 # The pid of the skerryd that runs for our folder, or nothing.
 skerryd_pid() {
   local pid
