@@ -172,3 +172,110 @@ def test_without_root_it_says_so_and_makes_nothing(command):
     program = [BIN / "skerryd"] if command == ["skerryd"] else ["bash", ROOT / command[0]]
     result = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *program], capture_output=True, text=True, timeout=20, cwd="/")
     assert result.returncode == 1 and "root" in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
+
+
+# ---- requests: CONTRACT.md section 7
+
+GARBAGE = '''
+import os, socket
+s = socket.create_server(("0.0.0.0", int(os.environ["PORT"])))
+while True:
+    c, _ = s.accept()
+    data = c.recv(65536)
+    c.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\nconnection: close\\r\\n\\r\\nok" if b"GET /fine" in data else b"this is no HTTP\\r\\n\\r\\n")
+    c.close()
+'''
+
+
+def raw_exchange(skerry, host, text, read_timeout=30):
+    context = ssl.create_default_context(cafile=skerry.ca)
+    with socket.create_connection(("127.0.0.1", skerry.https), read_timeout) as plain, context.wrap_socket(plain, server_hostname=host) as s:
+        s.sendall(text.encode())
+        received = b""
+        try:
+            while piece := s.recv(65536):
+                received += piece
+        except OSError:
+            pass  # what is refused early may be reset once the answer was read
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["error"]
+
+
+@pytest.fixture(scope="module")
+def host(skerry):
+    assert skerry.ship(None, **{"func.toml": MANIFEST.format("asked"), "func.py": HELLO_PYTHON}).returncode == 0
+    return skerry.get("asked")["url"].split("/")[2].split(":")[0]
+
+
+@pytest.mark.parametrize("request_text,status,code", [
+    ("GET / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400, "bad_request"),
+    ("GET / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400, "bad_request"),
+    ("GET / HTTP/1.1\r\nhost: {host}\r\nbad header: x\r\n\r\n", 400, "bad_request"),
+    ("nonsense\r\n\r\n", 400, "bad_request"),
+    ("GET /" + "x" * (16 * 1024) + " HTTP/1.1\r\nhost: {host}\r\n\r\n", 414, "uri_too_long"),
+    ("GET / HTTP/1.1\r\nhost: {host}\r\nx: " + "x" * (64 * 1024) + "\r\n\r\n", 431, "headers_too_large"),
+    ("CONNECT {host}:443 HTTP/1.1\r\nhost: {host}\r\n\r\n", 501, "not_implemented"),
+    ("POST / HTTP/1.1\r\nhost: {host}\r\ntransfer-encoding: gzip, chunked\r\n\r\n", 501, "not_implemented"),
+    ("GET / HTTP/1.1\r\nhost: somewhere.example\r\nconnection: close\r\n\r\n", 421, "misdirected"),
+    ("GET / HTTP/1.1\r\nhost: nobody-0000000000.skerry.localhost\r\nconnection: close\r\n\r\n", 404, "no_such_function"),
+    ("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 10485761\r\n\r\n", 413, "body_too_large"),
+    ("GET / HTTP/1.1\r\nhost: {host}\r\n", 408, "request_timeout"),
+])
+def test_ingress_refuses_by_the_contracts_table(skerry, host, request_text, status, code):
+    got, error = raw_exchange(skerry, host, request_text.replace("{host}", host))
+    assert (got, error["code"]) == (status, code), error
+    assert error["message"]
+
+
+def test_an_answer_that_is_no_http_is_a_502_of_that_name(skerry):
+    manifest = MANIFEST.format("garbage") + '[runtime]\nlanguage = "python"\nentrypoint = ["python3", "server.py"]\n[health]\npath = "/fine"\n'
+    result = skerry.ship(None, **{"func.toml": manifest, "server.py": GARBAGE})
+    assert result.returncode == 0, (result.stdout, result.stderr)
+    url = skerry.get("garbage")["url"]
+    answer = skerry.call(url)
+    assert (answer.status, json.loads(answer.text)["error"]["code"]) == (502, "bad_response")
+    assert skerry.call(url, "fine").text == "ok"
+
+
+# ---- CONTRACT.md section 3
+
+ENVIRONMENT = '''
+import json, os
+class F:
+    async def handle(self, scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(dict(os.environ)).encode()})
+def new():
+    return F()
+'''
+
+
+def test_the_environment_is_the_platforms_then_secrets_then_the_manifests(skerry):
+    files = {"func.py": ENVIRONMENT}
+    assert skerry.ship(None, **{"func.toml": MANIFEST.format("surroundings"), **files}).returncode == 0
+    url = skerry.get("surroundings")["url"]
+    plain = json.loads(skerry.call(url).text)
+    expected = {"HOME": "/home/fn", "USER": "fn", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC", "SKERRY_FUNCTION": "surroundings", "SKERRY_LOCATION": "local",
+                "K_SERVICE": "surroundings", "K_CONFIGURATION": "surroundings", "PYTHONUNBUFFERED": "1"}
+    assert {name: plain.get(name) for name in expected} == expected
+    assert {"PORT", "PATH", "HOSTNAME", "SKERRY_REVISION", "SKERRY_INSTANCE", "K_REVISION"} <= plain.keys()
+    assert not {"SKERRY_URL", "SKERRY_TOKEN", "PWD", "SUDO_USER", "LC_ALL", "SHELL"} & plain.keys()  # nothing of the host's
+    for name, value in (("LANG", "secret-lang"), ("TZ", "secret-tz"), ("TOKEN", "secret-token")):
+        skerry.cli("secrets", "set", name, "--only", "surroundings", input=value)
+    manifest = MANIFEST.format("surroundings") + '[env_vars]\nTZ = "Europe/Berlin"\nTOKEN = "from-manifest"\nHOSTNAME = "mine"\n'
+    result = skerry.cli("ship", "--json", written(skerry, {"func.toml": manifest, **files}))
+    seen = json.loads(skerry.call(url).text)
+    assert {name: seen[name] for name in ("LANG", "TZ", "TOKEN", "HOSTNAME")} == {"LANG": "secret-lang", "TZ": "Europe/Berlin", "TOKEN": "from-manifest", "HOSTNAME": "mine"}
+    warnings = result.stderr + result.stdout
+    assert all(f"`{name}`" in warnings for name in ("LANG", "TZ", "TOKEN")), warnings
+    for name in ("PORT", "SKERRY_X", "K_SERVICE"):
+        refused = skerry.ship(None, **{"func.toml": MANIFEST.format("surroundings") + f'[env_vars]\n{name} = "x"\n', **files})
+        assert refused.returncode == 2 and name in refused.stderr + refused.stdout, (name, refused.stderr)
+
+
+def written(skerry, files):
+    folder = skerry.folder / ("project-" + os.urandom(4).hex())
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
