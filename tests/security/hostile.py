@@ -3,6 +3,8 @@ as a control, outside of them."""
 import contextlib
 import os
 import pathlib
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,25 @@ def build(folder):
     parts = [SOURCES / name for name in ("main.c", "kernel.c", "files.c", "processes.c", "bombs.c", "network.c")]
     subprocess.run([*flags, "-o", folder / "attack", *parts], check=True)
     subprocess.run([*flags, "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", folder / "loader", SOURCES / "interpreter.c"], check=True)
+
+
+@contextlib.contextmanager
+def hold(command, word):
+    """A process below `unshare --fork` that stays, once it has printed the word; with the block it ends for certain."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        said = b""
+        while word not in said:
+            piece = os.read(process.stdout.fileno(), 65536)
+            assert piece, f"{command} ended after {said}"
+            said += piece
+        pid = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+        inner = os.pidfd_open(int(pid))
+        try:
+            yield
+        finally:
+            signal.pidfd_send_signal(inner, signal.SIGKILL)
+            select.select([inner], [], [], 10)
+            os.close(inner)
 
 
 def lines(text):
@@ -60,6 +81,7 @@ class Box(sb.Sandbox):
 
     def probe_layer(self):
         self.tools = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        self.tools.chmod(0o755)
         build(self.tools)
         return self.make_layer(self.put_program)
 
@@ -100,8 +122,8 @@ class Box(sb.Sandbox):
 
 
 # Outside, without one barrier or more. Everything is in namespaces that end with the command: nothing of the machine is changed.
-ROOT_IN_NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--net", "--ipc", "--uts", "--cgroup", "--mount-proc"]
-NOBODY_UNFILTERED = ["unshare", "--mount", "--pid", "--fork", "--net", "--ipc", "--uts", "--cgroup", "--mount-proc", "setpriv", "--reuid=61999", "--regid=61999",
+ROOT_IN_NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--uts", "--cgroup", "--mount-proc"]
+NOBODY_UNFILTERED = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--uts", "--cgroup", "--mount-proc", "setpriv", "--reuid=61999", "--regid=61999",
                      "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
 
 
@@ -114,6 +136,11 @@ class Attacker:
 
     def tries(self, name, *arguments, timeout=30):
         return lines(self.text(name, *arguments, timeout=timeout))
+
+    def begin(self, name, *arguments):
+        """An attack that is not waited for."""
+        self.tries("identity")  # connects
+        self.instance.connection.sendall(f"GET /{name}?{'&'.join(map(str, arguments))} HTTP/1.1\r\n\r\n".encode())
 
     def processes(self):
         """Its processes on the host, init first: the group with the process that has this container's environment."""
@@ -130,6 +157,11 @@ class Attacker:
         parent = v1 if v1.exists() else pathlib.Path("/sys/fs/cgroup") / self.box.tag
         init = self.init()
         return parent / next(name for name, pids in self.box.groups().items() if init in pids)
+
+    def cpu_us(self):
+        """As its counter says that is handed out with the instance: v1 in ns, v2 by name in us."""
+        text = os.pread(self.instance.cpu, 4096, 0).decode()
+        return int(text) // 1000 if text.strip().isdigit() else int(text.split("usage_usec ")[1].split()[0])
 
     def kill(self):
         return self.instance.kill()

@@ -39,9 +39,6 @@ static void do_fork_flood(char** a) {
     while (waitpid(-1, NULL, WNOHANG) > 0) {
     }
   }
-  if (getpid() == 1) return;
-  if (getpgrp() == getpid()) return;
-  _exit(0);
 }
 static void do_fork(char** a) {
   (void)a;
@@ -219,12 +216,14 @@ static void do_log_flood(char** a) {
   end_of("written", written);
   fcntl(1, F_SETFL, 0);
 }
-static void do_inotify(char** a) {
+static void do_count_inotify(char** a) {
   (void)a;
   long made = 0;
-  while (made < 200 && inotify_init1(IN_CLOEXEC) >= 0) ++made;
-  if (made < 200) end_of("made", made);
-  else tell_number("made", made), print("end=ok\n");
+  while (made < kFar && inotify_init1(IN_CLOEXEC) >= 0) ++made;
+  end_of("made", made);
+}
+static void do_inotify(char** a) {
+  do_count_inotify(a);
   hold_on();
 }
 static void do_terminals(char** a) {
@@ -236,8 +235,14 @@ static void do_terminals(char** a) {
 static void do_aio(char** a) {
   (void)a;
   unsigned long context = 0;
-  tell("io_setup", syscall(SYS_io_setup, 30000, &context));
-  hold_on();
+  tell("io_setup", syscall(SYS_io_setup, 1000, &context));
+}
+static void do_spin(char** a) {
+  const long end = now_ms() + atol(a[1]);
+  for (long i = 1; i < atol(a[0]) && fork() != 0; ++i) {
+  }
+  while (now_ms() < end) {
+  }
 }
 static void do_signals(char** a) {
   sigset_t all;
@@ -247,12 +252,6 @@ static void do_signals(char** a) {
   while (made < atol(*a) && sigqueue(getpid(), SIGRTMIN, (union sigval){0}) == 0) ++made;
   if (made < atol(*a)) end_of("made", made);
   else tell_number("made", made), print("end=ok\n");
-  hold_on();
-}
-static void do_lock(char** a) {
-  (void)a;
-  void* p = mmap(NULL, 6 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  tell("lock", mlock(p, 6 << 20));
   hold_on();
 }
 static void do_huge_pages(char** a) {
@@ -292,6 +291,6 @@ static void do_socket_buffers(char** a) {
 const struct attack bomb_attacks[] = {{"fork-flood", do_fork_flood}, {"fork", do_fork}, {"threads", do_threads}, {"memory", do_memory}, {"disk", do_disk},
                                       {"files", do_files}, {"memfd", do_memfd}, {"shm", do_shm}, {"inodes", do_inodes}, {"attributes", do_attributes},
                                       {"open-files", do_descriptors}, {"raise-limits", do_raise_limits}, {"zombies", do_zombies}, {"orphans", do_orphans},
-                                      {"stubborn", do_stubborn}, {"log-flood", do_log_flood}, {"inotify", do_inotify}, {"terminals", do_terminals},
-                                      {"aio", do_aio}, {"signals", do_signals}, {"lock", do_lock}, {"huge-pages", do_huge_pages},
+                                      {"stubborn", do_stubborn}, {"log-flood", do_log_flood}, {"inotify", do_inotify}, {"count-inotify", do_count_inotify},
+                                      {"terminals", do_terminals}, {"aio", do_aio}, {"spin", do_spin}, {"signals", do_signals}, {"huge-pages", do_huge_pages},
                                       {"socket-buffers", do_socket_buffers}, {NULL, NULL}};
