@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -12,6 +13,51 @@
 #include "os/file.h"
 
 namespace skerry::sandbox {
+namespace {
+
+// Another effective user, with all capabilities kept, for as long as it lives.
+class ActingAs {
+ public:
+  explicit ActingAs(uid_t user)
+      : parent_(::getppid()),
+        death_signal_known_(::prctl(PR_GET_PDEATHSIG, &death_signal_, 0, 0, 0) == 0),
+        done_(::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0 && ::seteuid(user) == 0) {}
+  ActingAs(const ActingAs&) = delete;
+  ActingAs& operator=(const ActingAs&) = delete;
+  ~ActingAs() {
+    // What follows needs root.
+    if (::seteuid(0) != 0 || ::prctl(PR_SET_SECUREBITS, 0, 0, 0, 0) != 0) ::abort();
+    // The kernel disarms the parent-death signal when the effective user changes; without it this process would outlive skerryd.
+    if (!death_signal_known_ || death_signal_ == 0) return;
+    if (::prctl(PR_SET_PDEATHSIG, death_signal_, 0, 0, 0) != 0 || ::getppid() != parent_) ::_exit(1);
+  }
+  [[nodiscard]] bool done() const { return done_; }
+
+ private:
+  const pid_t parent_;
+  int death_signal_ = 0;
+  const bool death_signal_known_;
+  const bool done_;
+};
+
+// A process in a user namespace of its own, there only until the namespace is held otherwise.
+// SECURITY: what the processes of a user namespace take (inotify instances, queued signals, processes) counts for the user who made it, too, and
+// against one limit. Made by root, all containers and the host would share one count, and one container could use it up for everybody.
+pid_t clone_into_namespace_of(uid_t owner) {
+  const pid_t parent = ::getpid();
+  const ActingAs user(owner);
+  if (!user.done()) return -1;
+  clone_args args{};
+  args.flags = CLONE_NEWUSER;
+  args.exit_signal = SIGCHLD;
+  const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
+  if (pid != 0) return pid;
+  // Goes with its parent; without a parent already, at once.
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != parent) ::_exit(0);
+  for (;;) ::pause();
+}
+
+}  // namespace
 
 Result<void> write_text(const std::string& path, std::string_view text) {
   TRY_ASSIGN(const UniqueFd fd, open_at(AT_FDCWD, path, O_WRONLY));
@@ -21,17 +67,8 @@ Result<void> write_text(const std::string& path, std::string_view text) {
 
 Result<UniqueFd> make_user_namespace(uint32_t inside, uint32_t outside, uint32_t count) {
   // A user namespace needs a process to be made; it is gone as soon as the descriptor is open.
-  const pid_t parent = ::getpid();
-  clone_args args{};
-  args.flags = CLONE_NEWUSER;
-  args.exit_signal = SIGCHLD;
-  const pid_t pid = static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
+  const pid_t pid = clone_into_namespace_of(outside);
   if (pid < 0) return fail_errno("clone3(CLONE_NEWUSER)");
-  if (pid == 0) {
-    // Goes with its parent; without a parent already, at once.
-    if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != parent) ::_exit(0);
-    for (;;) ::pause();
-  }
   const auto open_mapped = [&]() -> Result<UniqueFd> {
     const std::string map = fmt::format("{} {} {}", inside, outside, count);
     const std::string proc = fmt::format("/proc/{}", pid);

@@ -10,7 +10,7 @@
 
 namespace skerry::sandbox {
 
-// A user namespace in which ids [inside, inside + count) are [outside, ..) of the host; lives as long as the descriptor.
+// A user namespace in which ids [inside, inside + count) are [outside, ..) of the host, made by user `outside`; lives as long as the descriptor.
 Result<UniqueFd> make_user_namespace(uint32_t inside, uint32_t outside, uint32_t count);
 
 // A fresh network namespace.
