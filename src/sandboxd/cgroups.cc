@@ -23,6 +23,7 @@ namespace {
 
 constexpr const char* kRoot = "/sys/fs/cgroup";
 constexpr uint64_t kCpuPeriodUs = 20'000;  // short, so that a throttled request waits little
+constexpr uint64_t kSocketBytes = 32 << 20;  // v1 only, where what waits in sockets is not part of a group's memory
 
 uint64_t number_in(const std::string& path, std::string_view key = {}) {
   const auto text = read_file(path, 64 * 1024);
@@ -85,6 +86,9 @@ class CgroupsV1 final : public Cgroups {
   bool exists(const std::string& group) override { return ::access(path("pids", group).c_str(), F_OK) == 0; }
   Result<void> create(const std::string& group) override {
     for (const std::string& c : controllers_) TRY(make_group(path(c, group)));
+    // SECURITY: bytes that nobody reads would be the host's memory, and all containers' TCP shares one pool of it.
+    const std::string sockets = path("memory", group) + "/memory.kmem.tcp.limit_in_bytes";
+    if (::access(sockets.c_str(), W_OK) == 0) TRY(write_text(sockets, std::to_string(kSocketBytes)));
     return {};
   }
   Result<std::vector<UniqueFd>> open_tasks(const std::string& group) override {
