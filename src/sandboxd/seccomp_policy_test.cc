@@ -68,8 +68,8 @@ TEST(SeccompPolicy, AllowsWhatServersDo) {
 
 TEST(SeccompPolicy, AnswersEverythingElseAsAnOlderKernelWould) {
   for (const long call : {SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_unshare, SYS_setns, SYS_bpf, SYS_keyctl, SYS_add_key, SYS_request_key, SYS_io_uring_setup,
-                          SYS_io_uring_enter, SYS_io_uring_register, SYS_perf_event_open, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_userfaultfd, SYS_kexec_load,
-                          SYS_kexec_file_load, SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_swapon, SYS_swapoff, SYS_reboot, SYS_open_by_handle_at,
+                          SYS_io_uring_enter, SYS_io_uring_register, SYS_io_setup, SYS_io_submit, SYS_perf_event_open, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
+                          SYS_userfaultfd, SYS_kexec_load, SYS_kexec_file_load, SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_swapon, SYS_swapoff, SYS_reboot, SYS_open_by_handle_at,
                           SYS_name_to_handle_at, SYS_clone3, SYS_open_tree, SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_mount_setattr, SYS_syslog,
                           SYS_acct, SYS_settimeofday, SYS_clock_settime, SYS_clock_adjtime, SYS_adjtimex, SYS_iopl, SYS_ioperm, SYS_modify_ldt, SYS_quotactl, SYS_fanotify_init,
                           SYS_lookup_dcookie, SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise, SYS_sethostname, SYS_setdomainname, SYS_vhangup, SYS_nfsservctl, SYS_move_pages,
