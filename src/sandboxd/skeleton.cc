@@ -20,6 +20,8 @@ namespace {
 constexpr const char* kHiddenFolders[] = {"acpi", "scsi", "asound"};
 constexpr const char* kHiddenFiles[] = {"kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "interrupts"};
 constexpr const char* kReadOnly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
+// SECURITY: all containers share the machine's number of terminals (kernel.pty.max, 4096), which one could use up.
+constexpr const char* kMaxTerminals = "32";
 // Folders of the skeleton; the first three go to the root's folders of these names.
 constexpr const char* kTrees[] = {"proc", "sys", "dev"};
 
@@ -67,7 +69,7 @@ Result<void> make_dev() {
   TRY(attach(devices.get(), AT_FDCWD, "/dev"));
   TRY_ASSIGN(const UniqueFd shm, new_mount("tmpfs", {{"mode", "1777"}, {"size", "64m"}}, kNoSuidNoDev | MOUNT_ATTR_NOEXEC));
   TRY(attach(shm.get(), AT_FDCWD, "/dev/shm"));
-  TRY_ASSIGN(const UniqueFd pts, new_mount("devpts", {{"mode", "0620"}, {"ptmxmode", "0666"}}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  TRY_ASSIGN(const UniqueFd pts, new_mount("devpts", {{"mode", "0620"}, {"ptmxmode", "0666"}, {"max", kMaxTerminals}}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
   return attach(pts.get(), AT_FDCWD, "/dev/pts");
 }
 
