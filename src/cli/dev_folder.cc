@@ -169,6 +169,7 @@ Result<DevFolder> make_dev_folder(std::string& subnet) {
     TRY_ASSIGN(const UniqueFd base, lock_base());
     uint32_t random = 0;
     if (::getrandom(&random, sizeof random, 0) != sizeof random) return fail_errno("getrandom");
+    TRY_ASSIGN(subnet, pick_subnet(taken_ranges(), random >> 24));
     DevFolder folder;
     folder.tag = fmt::format("d{:06x}", random & 0xFFFFFF);
     folder.path = fmt::format("{}/{}", kDevBase, folder.tag);
@@ -180,7 +181,6 @@ Result<DevFolder> make_dev_folder(std::string& subnet) {
     TRY_ASSIGN(folder.lock,
                open_at(AT_FDCWD, folder.path + "/lock", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     if (::flock(folder.lock.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno("lock `{}`", folder.path);
-    TRY_ASSIGN(subnet, pick_subnet(taken_ranges(), random >> 24));
     TRY(write_new_file(folder.path + "/subnet", subnet));
     return folder;
   }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 #include <chrono>
 
@@ -34,6 +35,9 @@ Outcome<DevGuard> start_guard(DevFolder& folder, const DevSettings& settings, st
 
 Outcome<std::unique_ptr<DevSkerry>> DevSkerry::start(std::optional<uint16_t> http_port,
                                                      const std::function<void(const Error&)>& warn) {
+  // The daemons' users must reach their folders, and the person who develops the CA, whatever the caller's
+  // is.
+  ::umask(022);
   DevSettings settings;
   TRY_ASSIGN(settings.programs, find_programs(folder_of_this_program()));
   const auto machine = read_file(std::string(kMachineConfig), kMaxSmallFile);
