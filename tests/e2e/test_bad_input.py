@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import tarfile
+import time
 
 import pytest
 from conftest import BIN, ROOT, Skerry, free_port
@@ -219,6 +220,7 @@ def host(skerry):
     ("GET / HTTP/1.1\r\nhost: somewhere.example\r\nconnection: close\r\n\r\n", 421, "misdirected"),
     ("GET / HTTP/1.1\r\nhost: nobody-0000000000.skerry.localhost\r\nconnection: close\r\n\r\n", 404, "no_such_function"),
     ("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 10485761\r\n\r\n", 413, "body_too_large"),
+    ("GET / HTTP/1.1\r\nhost: {host}\r\nx-skerry-hops: 9\r\nconnection: close\r\n\r\n", 508, "loop_detected"),
     ("GET / HTTP/1.1\r\nhost: {host}\r\n", 408, "request_timeout"),
 ])
 def test_ingress_refuses_by_the_contracts_table(skerry, host, request_text, status, code):
@@ -235,6 +237,21 @@ def test_an_answer_that_is_no_http_is_a_502_of_that_name(skerry):
     answer = skerry.call(url)
     assert (answer.status, json.loads(answer.text)["error"]["code"]) == (502, "bad_response")
     assert skerry.call(url, "fine").text == "ok"
+
+
+def test_a_start_that_fails_later_than_the_ship_is_a_503_with_a_way_to_its_log(skerry):
+    # Good when it was shipped; a moment later its start-up code raises.
+    late = HELLO_PYTHON + "\nimport time\nif time.time() > UNTIL:\n    raise RuntimeError('the lease is over')\n"
+    manifest = MANIFEST.format("late") + '[runtime]\nidle_timeout = "1s"\n'
+    until = time.time() + 5
+    result = skerry.ship(None, **{"func.toml": manifest, "func.py": late.replace("UNTIL", str(until))})
+    assert result.returncode == 0, (result.stdout, result.stderr)
+    f = skerry.get("late")
+    skerry.wait(lambda: time.time() > until and not [i for i in skerry.instances() if i["function"] == f["id"]], "the instance did not go")
+    answer = skerry.call(f["url"])
+    error = json.loads(answer.text)["error"]
+    assert (answer.status, error["code"]) == (503, "start_failed") and "retry-after" in answer.headers
+    assert "the lease is over" in error["message"] and "skerry logs late" in error["message"], error
 
 
 # ---- CONTRACT.md section 3
