@@ -172,6 +172,22 @@ def test_a_disk_that_fills_while_a_layer_is_made(small):
 
 # ---- kills
 
+def processes_with(word):
+    """Host pids of processes with this word in their command line."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if word.encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def start_again(skerry, name, old):
     skerry.wait(lambda: skerry.processes().get(name, old) not in (old, -1), f"{name} was not started again")
     skerry.wait(skerry.healthy, f"not healthy after {name} was killed")
@@ -236,39 +252,37 @@ def test_edge_dies_with_its_connections_and_keeps_its_records(skerry, talks):
 
 
 def test_skerryd_takes_its_processes_along_and_a_new_one_takes_over():
+    if os.geteuid() != 0:
+        pytest.skip("starts skerryd: needs root")
     s = Skerry()
     try:
-        assert s.ship(None, **{"func.toml": MANIFEST.format("kept"), "func.py": TALKS}).returncode == 0
+        kept = {"func.toml": MANIFEST.format("kept"), "func.py": TALKS}
+        assert s.ship(None, **kept).returncode == 0
         url = s.get("kept")["url"]
         assert s.call(url).status == 200
         children = s.processes().values()
-        s.process.kill()
-        s.process.wait()
+        seconds = f"8{os.getpid()}.25"
+        slow = {**kept, "func.toml": kept["func.toml"] + f'[build]\ncommand = "sleep {seconds}"\n'}
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            shipping = pool.submit(s.ship, None, **slow)
+            s.wait(lambda: processes_with(seconds), "the build did not begin", timeout=60)
+            s.process.kill()
+            s.process.wait()
+            result = shipping.result()
+        assert result.returncode == 5 and json.loads(result.stderr.splitlines()[-1])["error"]["message"], (result.returncode, result.stderr)
         s.wait(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in children), "a process outlived skerryd")
         s.start()
-        assert s.call(url).status == 200
+        assert s.call(url).text == "VERSION no word"
         assert requests_of(s, "kept")[1] == 2
+        states = [r["state"] for r in json.loads(s.cli("revisions", "kept", "--json").stdout)["revisions"]]
+        assert states == ["failed", "ready"]
+        s.wait(lambda: not processes_with(seconds), "the build that nobody waits for went on")
+        assert s.ship(None, **kept).returncode == 0
         s.stop()
         s.sweep()
         s.wait(lambda: not s.leftovers(), f"left: {s.leftovers()}")
     finally:
         s.close()
-
-
-def processes_with(word):
-    """Host pids of processes with this word in their command line."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if word.encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                found.append(int(pid))
-        except OSError:
-            pass
-    return found
-
-
-def parent_of(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_build_whose_container_is_killed_says_so_and_ships_again(skerry):
