@@ -31,34 +31,66 @@ static socklen_t parse(union address* out, const char* text, int port) {
   if (strncmp(text, "fe80", 4) == 0 || strncmp(text, "ff0", 3) == 0) out->v6.sin6_scope_id = if_nametoindex("eth0");
   return sizeof out->v6;
 }
-/* "ok", "ETIMEDOUT" when nothing comes for 400 ms, or the error. */
-static void connect_with(const char* what, int fd, const char* text, int port) {
-  union address to;
-  const socklen_t size = parse(&to, text, port);
-  fcntl(fd, F_SETFL, O_NONBLOCK);
-  if (connect(fd, &to.any, size) == 0) return tell(what, 0);
-  if (errno != EINPROGRESS) return tell(what, -1);
-  struct pollfd done = {fd, POLLOUT, 0};
-  int error = ETIMEDOUT;
-  socklen_t error_size = sizeof error;
-  if (poll(&done, 1, 400) == 1) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size);
+/* Tries that are under way. All wait together, so that many that are dropped take no longer than one. */
+enum { kMaxTries = 64, kWaitMs = 600 };
+static struct try {
+  char what[128];
+  struct pollfd fd;
+} tries[kMaxTries];
+static size_t tries_made;
+
+static void begin_try(const char* address, const char* port, int fd, short event) {
+  struct try* t = &tries[tries_made];
+  snprintf(t->what, sizeof t->what, "%s %s", address, port);
+  t->fd = (struct pollfd){fd, event, 0};
+  ++tries_made;
+}
+static void tell_error(const char* what, int error) {
   errno = error;
   tell(what, error ? -1 : 0);
+}
+/* Each is told by `end` as soon as something comes, or as "ETIMEDOUT". */
+static void wait_for_tries(void (*end)(const struct try*)) {
+  const long until = now_ms() + kWaitMs;
+  for (size_t i = 0; i < tries_made; ++i) {
+    const long left = until - now_ms();
+    if (poll(&tries[i].fd, 1, left > 0 ? (int)left : 0) == 1) end(&tries[i]);
+    else tell_error(tries[i].what, ETIMEDOUT);
+    close(tries[i].fd.fd);
+  }
+  tries_made = 0;
+}
+static void end_connect(const struct try* t) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(t->fd.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  tell_error(t->what, error);
+}
+static void begin_connect(int fd, const char* address, const char* port) {
+  union address to;
+  const socklen_t size = parse(&to, address, atoi(port));
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  if (connect(fd, &to.any, size) == 0 || errno == EINPROGRESS) return begin_try(address, port, fd, POLLOUT);
+  char what[128];
+  snprintf(what, sizeof what, "%s %s", address, port);
+  tell(what, -1);
+  close(fd);
 }
 static int family_of(const char* text) { return strchr(text, ':') ? AF_INET6 : AF_INET; }
 
 static void do_connect(char** a) {
-  for (; a[0] && a[1]; a += 2) {
-    char what[128];
-    snprintf(what, sizeof what, "%s %s", a[0], a[1]);
-    const int fd = socket(family_of(a[0]), SOCK_STREAM | SOCK_CLOEXEC, 0);
-    connect_with(what, fd, a[0], atoi(a[1]));
-    close(fd);
-  }
+  for (; a[0] && a[1] && tries_made < kMaxTries; a += 2) begin_connect(socket(family_of(a[0]), SOCK_STREAM | SOCK_CLOEXEC, 0), a[0], a[1]);
+  wait_for_tries(end_connect);
 }
-/* A datagram of the given bytes (hexadecimal); tells what came back, or "ETIMEDOUT". */
+static void end_ask(const struct try* t) {
+  char bytes[4096];
+  const ssize_t n = recv(t->fd.fd, bytes, sizeof bytes, 0);
+  if (n < 0) tell(t->what, -1);
+  else print("%s=%zd bytes\n", t->what, n);
+}
+/* Datagrams of the given bytes (hexadecimal): address, port and bytes of each. */
 static void do_ask(char** a) {
-  for (; a[0] && a[1] && a[2]; a += 3) {
+  for (; a[0] && a[1] && a[2] && tries_made < kMaxTries; a += 3) {
     char bytes[4096];
     size_t size = 0;
     for (const char* p = a[2]; p[0] && p[1] && size < sizeof bytes; p += 2) {
@@ -69,18 +101,16 @@ static void do_ask(char** a) {
     const socklen_t to_size = parse(&to, a[0], atoi(a[1]));
     const int fd = socket(family_of(a[0]), SOCK_DGRAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &(int){1}, sizeof(int));
+    if (sendto(fd, bytes, size, 0, &to.any, to_size) >= 0) {
+      begin_try(a[0], a[1], fd, POLLIN);
+      continue;
+    }
     char what[128];
     snprintf(what, sizeof what, "%s %s", a[0], a[1]);
-    if (sendto(fd, bytes, size, 0, &to.any, to_size) < 0) { tell(what, -1); continue; }
-    struct pollfd answer_there = {fd, POLLIN, 0};
-    if (poll(&answer_there, 1, 400) != 1) errno = ETIMEDOUT, tell(what, -1);
-    else {
-      const ssize_t n = recv(fd, bytes, sizeof bytes, 0);
-      if (n < 0) tell(what, -1);
-      else print("%s=%zd bytes\n", what, n);
-    }
+    tell(what, -1);
     close(fd);
   }
+  wait_for_tries(end_ask);
 }
 static void do_raw(char** a) {
   (void)a;
@@ -100,7 +130,8 @@ static void do_spoof(char** a) {
   tell("transparent", setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &(int){1}, sizeof(int)));
   setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &(int){1}, sizeof(int));
   tell("freebind", bind(fd, &from.any, size));
-  connect_with("connect", fd, target, 80);
+  begin_connect(fd, target, "80");
+  wait_for_tries(end_connect);
   fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
   struct {
     struct iphdr ip;
@@ -133,7 +164,8 @@ static void do_source_route(char** a) {
   inet_pton(AF_INET, a[0], option + 3);
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   tell("option", setsockopt(fd, IPPROTO_IP, IP_OPTIONS, option, sizeof option));
-  connect_with("connect", fd, a[1], atoi(a[2]));
+  begin_connect(fd, a[1], a[2]);
+  wait_for_tries(end_connect);
 }
 
 static void ask_kernel(const char* what, uint16_t type, const void* body, size_t size) {

@@ -1,0 +1,313 @@
+"""What containers reach over the network, and whom they can say to be. Everything that is attacked is on this machine: addresses of a network
+namespace that plays the internet (and, under its private addresses, a company's network and a cloud's metadata service), and of the host."""
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+
+import hostile
+import pytest
+
+OUTSIDE, UPLINK = "198.51.100.2", "198.51.100.1"  # TEST-NET-2
+RESOLVER = "10.88.0.53"
+PRIVATE = ["10.88.0.1", "172.16.77.1", "192.168.77.1", "100.64.77.1", "100.100.100.200", "169.254.169.254", "169.254.170.2", "192.0.0.192", "198.18.77.1"]
+TABLE = "9177"
+
+
+def ip(*arguments):
+    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+class Internet:
+    """A machine outside that has all the addresses above, answers on every port of interest, and notes who asked."""
+
+    def __init__(self, name):
+        self.name, self.seen, self.questions, self.sockets = name, [], [], []
+        ip("netns", "add", name)
+        ip("link", "add", name + "h", "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("addr", "add", UPLINK + "/24", "dev", name + "h")
+        ip("link", "set", name + "h", "up")
+        for address in [OUTSIDE + "/24", RESOLVER + "/32", *(a + "/32" for a in PRIVATE)]:
+            ip("-n", name, "addr", "add", address, "dev", "eth0")
+        for command in (["link", "set", "eth0", "up"], ["link", "set", "lo", "up"], ["route", "add", "default", "via", UPLINK]):
+            ip("-n", name, *command)
+        for address in [*PRIVATE, RESOLVER]:
+            ip("route", "add", address + "/32", "via", OUTSIDE, "table", TABLE)
+        maker = threading.Thread(target=self._make)
+        maker.start()
+        maker.join()
+        for s in self.sockets:
+            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+
+    def _make(self):
+        """Sockets belong to the network namespace of the thread that makes them."""
+        with open(f"/run/netns/{self.name}") as namespace:
+            assert __import__("ctypes").CDLL(None).setns(namespace.fileno(), 0) == 0
+        for kind, port in [(socket.SOCK_STREAM, 25), (socket.SOCK_STREAM, 80), (socket.SOCK_STREAM, 53), (socket.SOCK_DGRAM, 53), (socket.SOCK_DGRAM, 80)]:
+            s = socket.socket(socket.AF_INET, kind)
+            # A datagram's answer has to come from the address that was asked.
+            s.bind((RESOLVER if (kind, port) == (socket.SOCK_DGRAM, 53) else "0.0.0.0", port))
+            if kind == socket.SOCK_STREAM:
+                s.listen(128)
+            self.sockets.append(s)
+
+    def _serve(self, s):
+        with contextlib.suppress(OSError):
+            while True:
+                if s.type == socket.SOCK_DGRAM:
+                    data, peer = s.recvfrom(65536)
+                    if not peer:
+                        return  # shut down
+                    self.questions.append((peer[0], data))
+                    s.sendto(data[:2] + b"\x81\x80" + data[4:], peer)
+                else:
+                    connection, peer = s.accept()
+                    self.seen.append(peer[0])
+                    connection.close()
+
+    @contextlib.contextmanager
+    def private_routes(self, interfaces):
+        """Packets from these interfaces find the private addresses outside: only the rules are between them."""
+        for interface in interfaces:
+            ip("rule", "add", "iif", interface, "lookup", TABLE, "pref", TABLE)
+        try:
+            yield
+        finally:
+            for interface in interfaces:
+                ip("rule", "del", "iif", interface, "lookup", TABLE)
+
+    def close(self):
+        for s in self.sockets:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+            s.close()
+        subprocess.run(["ip", "route", "flush", "table", TABLE], check=False, capture_output=True)
+        subprocess.run(["ip", "netns", "del", self.name], check=False)
+
+
+@pytest.fixture(scope="module")
+def internet():
+    if os.geteuid() != 0:
+        pytest.skip("makes network namespaces: needs root")
+    outside = Internet("at" + os.urandom(3).hex())
+    yield outside
+    outside.close()
+
+
+@pytest.fixture(scope="module")
+def box(internet, tmp_path_factory):
+    """As the module's, but its resolver is the one outside, under a private address: the roles see an /etc/resolv.conf of the test's own."""
+    resolv_conf = tmp_path_factory.mktemp("etc") / "resolv.conf"
+    resolv_conf.write_text(f"nameserver {RESOLVER}\n")
+    b = hostile.Box(prefix=["unshare", "--mount", "--propagation", "slave", "sh", "-c", f'mount --bind {resolv_conf} /etc/resolv.conf && exec "$@"', "sh"])
+    ip("route", "add", RESOLVER + "/32", "via", OUTSIDE)
+    yield b
+    ip("route", "del", RESOLVER + "/32")
+    b.close()
+
+
+@pytest.fixture(scope="module")
+def pair(box):
+    first, second = box.attacker(), box.attacker()
+    assert second.tries("listen", 8081) == {"tcp": "ok", "udp": "ok"}
+    return first, second
+
+
+@contextlib.contextmanager
+def without_barrier(box, chain):
+    """CONTROL: the same table with one chain that lets everything pass."""
+    made = subprocess.run(["nft", "-e", "-a", "insert", "rule", "inet", box.tag, chain, "accept"], check=True, capture_output=True, text=True).stdout
+    handle = made.split("# handle ")[1].split()[0]
+    try:
+        yield
+    finally:
+        subprocess.run(["nft", "delete", "rule", "inet", box.tag, chain, "handle", handle], check=True)
+
+
+def address(attacker):
+    lines = attacker.text("print", "/proc/net/fib_trie").splitlines()
+    return next(line.split("-- ")[1] for line, kind in zip(lines, lines[1:]) if f"-- {hostile.SUBNET}." in line and "host LOCAL" in kind)
+
+
+def interface(attacker):
+    words = ip("route", "show", address(attacker)).split()
+    return words[words.index("dev") + 1]
+
+
+def reach(attacker, *pairs):
+    return attacker.tries("connect", *(word for pair in pairs for word in pair))
+
+
+def all_of(answer, pairs):
+    return {f"{a} {p}": answer for a, p in pairs}
+
+
+# ---- where to
+
+
+def test_the_internet_is_there(internet, pair):
+    """Without this the rest would prove nothing."""
+    assert reach(pair[0], (OUTSIDE, 80)) == {f"{OUTSIDE} 80": "ok"}
+    assert internet.seen[-1] == UPLINK
+
+
+def test_private_link_local_and_metadata_addresses(internet, box, pair):
+    first, _ = pair
+    targets = [(a, 80) for a in PRIVATE]
+    with internet.private_routes([interface(first)]):
+        assert reach(first, *targets) == all_of("ETIMEDOUT", targets)
+        assert set(first.tries("ask", *(w for a, _ in targets for w in (a, 80, "00"))).values()) == {"ETIMEDOUT"}
+        # The same addresses written as IPv6's, where a list of IPv4 ranges might not be asked.
+        mapped = [("::ffff:" + a, 80) for a in PRIVATE]
+        assert reach(first, *mapped) == all_of("ETIMEDOUT", mapped)
+        with without_barrier(box, "outbound"):
+            assert reach(first, *targets, *mapped) == all_of("ok", [*targets, *mapped])
+
+
+def test_ipv6_leads_nowhere(pair):
+    first, _ = pair
+    targets = [("fd00:ec2::254", 80), ("2001:db8::1", 80), ("fe80::1", 80), ("ff02::1", 80), ("64:ff9b::a9fe:a9fe", 80), ("2002:a9fe:a9fe::1", 80)]
+    assert set(reach(first, *targets).values()) <= {"ENETUNREACH", "EADDRNOTAVAIL", "EINVAL"}
+    assert set(first.tries("ask", *(w for a, p in targets for w in (a, p, "00"))).values()) <= {"ENETUNREACH", "EADDRNOTAVAIL"}
+
+
+def test_the_hosts_own_addresses(box, pair):
+    first, _ = pair
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        targets = [(hostile.SUBNET + ".0.1", port), (UPLINK, port)]
+        assert reach(first, *targets, ("127.0.0.1", port), ("0.0.0.0", port)) == {**all_of("ETIMEDOUT", targets), f"127.0.0.1 {port}": "ECONNREFUSED", f"0.0.0.0 {port}": "ECONNREFUSED"}
+        with without_barrier(box, "incoming"):
+            assert reach(first, *targets) == all_of("ok", targets)
+
+
+def test_the_hosts_udp(box, pair):
+    first, _ = pair
+    gateway = hostile.SUBNET + ".0.1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.settimeout(0.2)
+        port = listener.getsockname()[1]
+        assert first.tries("ask", gateway, port, "00") == {f"{gateway} {port}": "ETIMEDOUT"}
+        with pytest.raises(TimeoutError):
+            listener.recv(10)
+        with without_barrier(box, "incoming"):
+            first.tries("ask", gateway, port, "4142")
+        assert listener.recv(10) == b"AB"
+
+
+def test_another_instance(box, pair):
+    first, second = pair
+    there = address(second)
+    assert reach(first, (there, 8081)) == {f"{there} 8081": "ETIMEDOUT"}
+    assert first.tries("ask", there, 8081, "00") == {f"{there} 8081": "ETIMEDOUT"}
+    with without_barrier(box, "forwarded"):
+        assert reach(first, (there, 8081)) == {f"{there} 8081": "ok"}
+
+
+def test_broadcast_and_multicast_find_no_one(pair):
+    first, second = pair
+    before = second.text("print", "/proc/net/snmp")
+    got = first.tries("ask", "255.255.255.255", 8081, "00", "224.0.0.251", 8081, "00", hostile.SUBNET + ".255.255", 8081, "00")
+    assert set(got.values()) == {"ETIMEDOUT"}, got
+    assert udp_received(second.text("print", "/proc/net/snmp")) == udp_received(before)
+
+
+def udp_received(snmp):
+    head, values = [line.split()[1:] for line in snmp.splitlines() if line.startswith("Udp:")]
+    return values[head.index("InDatagrams")]
+
+
+def test_mail(internet, box, pair):
+    first, _ = pair
+    assert reach(first, (OUTSIDE, 25)) == {f"{OUTSIDE} 25": "ETIMEDOUT"}
+    with without_barrier(box, "outbound"):
+        assert reach(first, (OUTSIDE, 25)) == {f"{OUTSIDE} 25": "ok"}
+
+
+def test_source_routing(internet, box, pair):
+    """CVE-1999-0510: by way of an address that is allowed (or the gateway's own) to one that is not."""
+    first, _ = pair
+    with internet.private_routes([interface(first)]):
+        for by in (OUTSIDE, hostile.SUBNET + ".0.1"):
+            assert first.tries("source-route", by, "169.254.169.254", 80)["option"] == "EPERM"
+            # With all privileges the packets leave, and are dropped.
+            assert box.control("source-route", by, "169.254.169.254", "80", wrapper=inside_as_root(first)) == {"option": "ok", "169.254.169.254 80": "ETIMEDOUT"}
+
+
+def test_without_a_network_nothing_is_there(box, internet):
+    alone = box.attacker(network=0)
+    targets = [(OUTSIDE, 80), (hostile.SUBNET + ".0.1", 53), ("169.254.169.254", 80)]
+    assert reach(alone, *targets) == all_of("ENETUNREACH", targets)
+    alone.kill()
+
+
+# ---- as whom
+
+
+def test_the_network_is_not_configured_from_inside(pair):
+    assert set(pair[0].tries("configure").values()) == {"EPERM"}
+
+
+def inside_as_root(attacker):
+    """One barrier fewer: root of the host in the container's network namespace, with every capability there and no filter."""
+    return ["nsenter", "-t", str(attacker.init()), "--net", "--"]
+
+
+def test_ip_spoofing(internet, box, pair):
+    first, second = pair
+    got = first.tries("spoof", address(second), OUTSIDE)
+    assert got == {"bind": "EADDRNOTAVAIL", "transparent": "EPERM", "freebind": "ok", f"{OUTSIDE} 80": "ENETUNREACH", "raw": "EBADF"}
+    # With all privileges the packets do leave, and the rules drop them: the listener outside hears nothing.
+    for source in (address(second), hostile.SUBNET + ".200.200", "8.8.8.8", UPLINK):
+        before = len(internet.seen)
+        got = box.control("spoof", source, OUTSIDE, wrapper=inside_as_root(first))
+        assert (got["transparent"], got["raw"], got[f"{OUTSIDE} 80"]) == ("ok", "ok", "ETIMEDOUT"), (source, got)
+        assert len(internet.seen) == before
+    # CONTROL: with its own source the same program connects.
+    assert box.control("spoof", address(first), OUTSIDE, wrapper=inside_as_root(first))[f"{OUTSIDE} 80"] == "ok"
+
+
+def test_arp_spoofing(box, pair):
+    first, second = pair
+    gateway = hostile.SUBNET + ".0.1"
+    assert first.tries("arp", address(second)) == {"packet": "ENOSYS", "send": "EBADF"}
+    # With all privileges the frames leave, and neither the host nor the other instance believes them: each has a link of its own.
+    for claimed in (address(second), gateway, UPLINK, OUTSIDE):
+        assert box.control("arp", claimed, wrapper=inside_as_root(first)) == {"packet": "ok", "send": "ok"}
+    assert "02:00:00:00:00:42" not in ip("neigh", "show") and "02:00:00:00:00:42" not in second.text("print", "/proc/net/arp")
+    assert reach(second, (OUTSIDE, 80)) == {f"{OUTSIDE} 80": "ok"}
+
+
+# ---- names
+
+
+def question(name, kind=1):
+    labels = b"".join(bytes([len(label)]) + label for label in name.encode().split(b".")) if name else b""
+    return (b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00" + kind.to_bytes(2, "big") + b"\x00\x01").hex()
+
+
+def test_names_are_asked_at_the_gateway_and_nothing_else_of_the_resolver(internet, pair):
+    first, _ = pair
+    gateway = hostile.SUBNET + ".0.1"
+    assert first.text("print", "/etc/resolv.conf").startswith(f"nameserver {gateway}\n")
+    assert first.tries("ask", gateway, 53, question("example.com"))[f"{gateway} 53"].endswith(" bytes")
+    assert internet.questions[-1][0] == UPLINK, "asked under the container's own address"
+    # The resolver's own address is a private one: it is open to no one who names it, on no port.
+    assert reach(first, (RESOLVER, 80), (RESOLVER, 53), (gateway, 80)) == all_of("ETIMEDOUT", [(RESOLVER, 80), (RESOLVER, 53), (gateway, 80)])
+    assert first.tries("ask", RESOLVER, 53, question("example.com")) == {f"{RESOLVER} 53": "ETIMEDOUT"}
+
+
+def test_hostile_questions_harm_no_one_between(internet, pair):
+    """Names longer than there may be, TXT, ANY, compression loops, a datagram of noise: they pass as bytes, and the next question is answered."""
+    first, second = pair
+    gateway = hostile.SUBNET + ".0.1"
+    loop = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01".hex()
+    for hexadecimal in (question(".".join(["x" * 63] * 5)), question("t" * 63 + ".example.com", 16), question("example.com", 255), loop, os.urandom(500).hex(), "00"):
+        first.tries("ask", gateway, 53, hexadecimal)
+    assert first.tries("ask", gateway, 53, question("example.com"))[f"{gateway} 53"].endswith(" bytes")
+    assert second.tries("ask", gateway, 53, question("example.org"))[f"{gateway} 53"].endswith(" bytes")
