@@ -1,6 +1,6 @@
 #include "cli/dev_secrets.h"
 
-#include <algorithm>
+#include <set>
 
 #include "manifest/names.h"
 
@@ -21,28 +21,29 @@ std::string list(const std::vector<std::string>& names) {
 
 SecretChoice choose_secrets(const manifest::Manifest& manifest, const DotEnv& dotenv) {
   SecretChoice out;
+  const auto take = [&](const std::string& name, const std::string& value) {
+    if (value.size() > limits::kSecretValueBytes) {
+      out.warnings.push_back(fmt::format("the value of `{}` has {} bytes, and {} is the most of a secret",
+                                         name, value.size(), limits::kSecretValueBytes));
+    } else if (!value.empty()) {
+      out.values[name] = value;
+    }
+  };
   if (manifest.secrets) {
-    for (const manifest::SecretBinding& listed : *manifest.secrets) {
-      const auto at = dotenv.find(listed.name);
-      if (at != dotenv.end() && !at->second.empty())
-        out.values.insert(*at);
-      else if (std::find(out.missing.begin(), out.missing.end(), listed.name) == out.missing.end())
-        out.missing.push_back(listed.name);
+    std::set<std::string> listed;
+    for (const manifest::SecretBinding& secret : *manifest.secrets) listed.insert(secret.name);
+    for (const std::string& name : listed) {
+      if (const auto at = dotenv.find(name); at != dotenv.end()) take(name, at->second);
+      if (!out.values.contains(name)) out.missing.push_back(name);
     }
   } else {
     for (const auto& [name, value] : dotenv) {
-      if (const auto ok = manifest::check_env_name(name); !ok)
+      if (const auto ok = manifest::check_env_name(name); ok)
+        take(name, value);
+      else
         out.warnings.push_back(ok.error().message());
-      else if (!value.empty())
-        out.values.emplace(name, value);
     }
   }
-  std::erase_if(out.values, [&](const auto& item) {
-    if (item.second.size() <= limits::kSecretValueBytes) return false;
-    out.warnings.push_back(fmt::format("the value of `{}` has {} bytes, and {} is the most of a secret",
-                                       item.first, item.second.size(), limits::kSecretValueBytes));
-    return true;
-  });
   return out;
 }
 

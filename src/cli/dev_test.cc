@@ -104,10 +104,14 @@ TEST_F(DevFolderOnDisk, DotEnvLocalWinsAndNeitherNeedBeThere) {
 TEST(SecretChoice, AListedTableGetsExactlyThoseAndNamesWhatIsMissing) {
   manifest::Manifest m;
   m.secrets = {{"DB", "DATABASE_URL"}, {"KEY", "API_KEY"}, {"KEY2", "API_KEY"}, {"E", "EMPTY"}};
-  const SecretChoice choice = choose_secrets(m, {{"DATABASE_URL", "x"}, {"OTHER", "y"}, {"EMPTY", ""}});
+  m.secrets->push_back({"L", "LARGE"});
+  const SecretChoice choice = choose_secrets(m, {{"DATABASE_URL", "x"},
+                                                 {"OTHER", "y"},
+                                                 {"EMPTY", ""},
+                                                 {"LARGE", std::string(limits::kSecretValueBytes + 1, 'x')}});
   EXPECT_EQ(choice.values, (DotEnv{{"DATABASE_URL", "x"}}));
-  EXPECT_EQ(choice.missing, (std::vector<std::string>{"API_KEY", "EMPTY"}));
-  EXPECT_TRUE(choice.warnings.empty());
+  EXPECT_EQ(choice.missing, (std::vector<std::string>{"API_KEY", "EMPTY", "LARGE"}));
+  EXPECT_EQ(choice.warnings.size(), 1U);
 }
 
 TEST(SecretChoice, WithoutATableAllThatAFunctionMayHave) {
@@ -120,9 +124,9 @@ TEST(SecretChoice, WithoutATableAllThatAFunctionMayHave) {
   EXPECT_EQ(choice.values, (DotEnv{{"A", "1"}, {"AT", std::string(limits::kSecretValueBytes, 'x')}}));
   EXPECT_TRUE(choice.missing.empty());
   ASSERT_EQ(choice.warnings.size(), 2U);
-  EXPECT_NE(choice.warnings[0].find("PORT"), std::string::npos);
-  EXPECT_NE(choice.warnings[1].find("`OVER`"), std::string::npos);
-  EXPECT_EQ(choice.warnings[1].find("xx"), std::string::npos);
+  EXPECT_NE(choice.warnings[0].find("`OVER`"), std::string::npos);
+  EXPECT_EQ(choice.warnings[0].find("xx"), std::string::npos);
+  EXPECT_NE(choice.warnings[1].find("PORT"), std::string::npos);
 }
 
 constexpr std::string_view kRoutes =
