@@ -10,6 +10,10 @@
 namespace skerry::sandbox {
 namespace {
 
+// Of one container at a time. A connection that both sides have closed no longer counts.
+constexpr int kMaxConnections = 100;  // CONTRACT, limits
+constexpr int kMaxOtherFlows = 1024;  // UDP, mostly names: each is kept for 30 s or more after its last packet
+
 Result<void> run_nft(const std::string& commands) {
   const std::unique_ptr<nft_ctx, decltype(&nft_ctx_free)> context(nft_ctx_new(NFT_CTX_DEFAULT), nft_ctx_free);
   if (!context) return fail(ErrorCode::kNoCapacity, "nft context");
@@ -43,14 +47,27 @@ std::string firewall_rules(const Settings& s, const std::string& resolver) {
                                                : fmt::format("    iifname {0} ip daddr {1} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {2}\n",
                                                              ours, address_text(s.gateway()), resolver);
   // SECURITY: default deny between containers, to the host, and to every private, link-local, metadata and multicast range. A source address
-  // that does not lead back to its own interface is dropped on arrival (rp_filter alone is undone by a loose setting for all interfaces).
+  // that does not lead back to its own interface is dropped on arrival (rp_filter alone is undone by a loose setting for all interfaces). The
+  // kernel's table of flows is one for the machine: a container that could fill it would take the network from all others and from the host.
   return fmt::format(R"(add table inet {0}
 delete table inet {0}
 table inet {0} {{
+  set connections {{
+    type ipv4_addr
+    size 65535
+    flags dynamic
+  }}
+  set flows {{
+    type ipv4_addr
+    size 65535
+    flags dynamic
+  }}
   chain outbound {{
     meta nfproto ipv6 drop
     ct state invalid drop
     ct state established,related accept
+    meta l4proto tcp add @connections {{ ip saddr ct count over {5} }} reject with icmpx type admin-prohibited
+    meta l4proto != tcp add @flows {{ ip saddr ct count over {6} }} drop
 {3}    ip daddr {{ 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3 }} drop
     fib daddr type local drop
     tcp dport 25 drop
@@ -80,7 +97,7 @@ table inet {0} {{
   }}
 }}
 )",
-                     s.tag, ours, address_text(s.subnet), dns_forward, dns_nat);
+                     s.tag, ours, address_text(s.subnet), dns_forward, dns_nat, kMaxConnections, kMaxOtherFlows);
 }
 
 Result<void> load_firewall(const Settings& settings) {

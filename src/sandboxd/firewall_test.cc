@@ -42,6 +42,14 @@ TEST(Firewall, ClosesThePrivateRangesBeforeItOpensTheRest) {
     EXPECT_LT(rules.find(range), open) << range;
 }
 
+TEST(Firewall, CountsFlowsBeforeItOpensAny) {
+  const std::string rules = firewall_rules(settings(), "10.0.0.53");
+  const size_t open = rules.find(" accept\n", rules.find("established,related accept\n") + 20);
+  ASSERT_NE(open, std::string::npos);
+  EXPECT_LT(rules.find("ct count over 100 "), open);
+  EXPECT_LT(rules.find("ct count over 1024 "), open);
+}
+
 TEST(Firewall, OpensTheResolverForTranslatedQuestionsOnly) {
   EXPECT_NE(firewall_rules(settings(), "10.0.0.53").find("ip daddr 10.0.0.53 ct status dnat"), std::string::npos);
   const std::string none = firewall_rules(settings(), "");

@@ -246,6 +246,40 @@ def test_without_a_network_nothing_is_there(box, internet):
     alone.kill()
 
 
+# ---- how much
+
+
+def test_connections_are_bounded(internet, box, pair):
+    """100 open connections; the next is refused at once, and others are not asked to share."""
+    greedy = box.attacker(files=1000)
+    assert greedy.tries("connections", OUTSIDE, 80, 300) == {"made": "100", "end": "EHOSTUNREACH"}
+    assert reach(pair[0], (OUTSIDE, 80)) == {f"{OUTSIDE} 80": "ok"}
+    greedy.kill()
+
+
+def test_closed_connections_do_not_count(internet, box, pair):
+    """More than the bound one after the other: what both sides closed makes room."""
+    for _ in range(3):
+        assert pair[0].tries("connections", OUTSIDE, 80, 60) == {"made": "60", "end": "ok"}
+
+
+def test_the_hosts_table_of_flows_is_not_filled(internet, box):
+    """One datagram to each of 20,000 ports: nf_conntrack_max is one number for the machine, 262,144 on most."""
+    count = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_count")
+    bomb = box.attacker()
+    before = int(count.read_text())
+    assert bomb.tries("flows", OUTSIDE, 20000) == {"sent": "20000"}
+    assert int(count.read_text()) - before < 1500
+    bomb.kill()
+    # CONTROL: with the chain opened each is a flow.
+    other = box.attacker()
+    with without_barrier(box, "outbound"):
+        before = int(count.read_text())
+        assert other.tries("flows", OUTSIDE, 5000) == {"sent": "5000"}
+        assert int(count.read_text()) - before > 4000
+    other.kill()
+
+
 # ---- as whom
 
 

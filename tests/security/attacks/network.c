@@ -201,6 +201,29 @@ static void do_configure(char** a) {
   tell("force-buffer", setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){1 << 30}, sizeof(int)));
   tell("iptables", setsockopt(socket(AF_INET, SOCK_STREAM, 0), IPPROTO_IP, 64 /* IPT_SO_SET_REPLACE */, "", 1));
 }
+/* Connections to one place, each kept. */
+static void do_connections(char** a) {
+  const long wanted = atol(a[2]);
+  union address to;
+  const socklen_t size = parse(&to, a[0], atoi(a[1]));
+  long made = 0;
+  while (made < wanted && connect(socket(AF_INET, SOCK_STREAM, 0), &to.any, size) == 0) ++made;
+  const int error = made < wanted ? errno : 0;
+  tell_number("made", made);
+  tell_error("end", error);
+  if (error) hold_on();
+}
+/* Datagrams to as many ports: each is a flow that the host remembers. */
+static void do_flows(char** a) {
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  long sent = 0;
+  for (long i = 0; i < atol(a[1]); ++i) {
+    union address to;
+    const socklen_t size = parse(&to, a[0], 10000 + (int)i);
+    sent += sendto(fd, "", 1, 0, &to.any, size) == 1;
+  }
+  tell_number("sent", sent);
+}
 static void do_listen(char** a) {
   const union address any = {.v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(*a))}};
   const int tcp = socket(AF_INET, SOCK_STREAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0);
@@ -210,4 +233,5 @@ static void do_listen(char** a) {
 }
 
 const struct attack network_attacks[] = {{"connect", do_connect}, {"ask", do_ask}, {"raw", do_raw}, {"spoof", do_spoof}, {"arp", do_arp},
-                                         {"source-route", do_source_route}, {"configure", do_configure}, {"listen", do_listen}, {NULL, NULL}};
+                                         {"source-route", do_source_route}, {"configure", do_configure}, {"listen", do_listen},
+                                         {"connections", do_connections}, {"flows", do_flows}, {NULL, NULL}};
