@@ -31,6 +31,17 @@ def test_each_example_ships_and_passes_its_own_script(skerry, name):
     assert result.returncode == 0 and "ok" in result.stdout, (host, result.stdout, result.stderr)
 
 
+@pytest.mark.parametrize("language", ["python", "node", "ts", "go", "java"])
+def test_what_init_writes_ships_and_answers(skerry, language):
+    name = "first-" + language
+    skerry.cli("init", "--lang", language, name, cwd=skerry.folder)
+    result = skerry.cli("ship", name, "--json", cwd=skerry.folder, check=False)
+    if result.returncode == 6 and "does not answer" in result.stderr:
+        pytest.skip("no registry answers here")
+    answer = skerry.call(shipped(skerry, result)["url"], "somewhere")
+    assert answer.status == 200 and json.loads(answer.text)["message"] == "Hello, world!", answer.text
+
+
 OVERLAP = '''
 import asyncio, os
 running = 0
