@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/id.h"
 #include "base/log.h"
 
 namespace skerry {
@@ -223,9 +224,10 @@ Task<HttpConnection::HeadRead> HttpConnection::read_head(size_t& head_bytes) {
 }
 
 Task<void> HttpConnection::refuse(http::HeadError error) {
-  const ErrorBody body = make_error_body({}, error.status, code_of(error.status), error.reason, {});
-  const std::string head = fmt::format("HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", error.status,
-                                       http::reason_phrase(error.status), body.content_type, body.body.size());
+  const std::string id = new_ulid();  // what came is not trusted to hold one
+  const ErrorBody body = make_error_body({}, error.status, code_of(error.status), error.reason, id);
+  const std::string head = fmt::format("HTTP/1.1 {} {}\r\nx-request-id: {}\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", error.status,
+                                       http::reason_phrase(error.status), id, body.content_type, body.body.size());
   const TimePoint deadline = stream_->loop().now() + limits_.write_timeout;
   if (co_await stream_->write(head, body.body, deadline)) {
     // Closing at once would reset the connection under the answer while the client still sends.

@@ -226,7 +226,7 @@ def host(skerry):
 def test_ingress_refuses_by_the_contracts_table(skerry, host, request_text, status, code):
     got, error = raw_exchange(skerry, host, request_text.replace("{host}", host))
     assert (got, error["code"]) == (status, code), error
-    assert error["message"]
+    assert error["message"] and error["request_id"]
 
 
 def test_an_answer_that_is_no_http_is_a_502_of_that_name(skerry):
