@@ -136,6 +136,12 @@ def test_a_full_disk(small):
         small.wait(small.healthy, f"not healthy after {name} was killed on a full disk")
         assert call(warm).text == "v1 first" and call(zero).text == "v2 first"
 
+    # And all of them together, as `make down` and `make up` do.
+    small.stop()
+    assert small.sweep().returncode == 0
+    small.start()
+    assert call(warm).text == "v1 first" and call(zero).text == "v2 first"
+
     small.make_room()
     # Without a restart: everything works, every request is counted, and nothing is damaged.
     assert call(warm).text == "v1 first"
