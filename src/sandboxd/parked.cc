@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -110,6 +111,9 @@ struct ProgramSeat {
     TRY(close_all_but({parts.user_namespace, seat.socket, seat.result}));
     TRY(renounce(parts.user_namespace));
     ::close(parts.user_namespace);
+    // SECURITY: one byte, and no core program of the host is started for a crash. The filter keeps it there.
+    const rlimit core{1, 1};
+    if (::setrlimit(RLIMIT_CORE, &core) != 0) return fail_errno("resource limit for core files");
     if (!load_seccomp_policy(parts.filter)) return fail_errno("load the system call filter");
     return {};
   };

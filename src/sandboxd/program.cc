@@ -26,7 +26,6 @@ Result<void> set_limit(int resource, rlim_t soft, rlim_t hard) {
 }
 
 Result<void> set_limits(const Limits& l) {
-  TRY(set_limit(RLIMIT_CORE, 0, 0));
   TRY(set_limit(RLIMIT_NOFILE, l.max_open_files, l.max_open_files));
   TRY(set_limit(RLIMIT_FSIZE, l.scratch_bytes, l.scratch_bytes));
   TRY(set_limit(RLIMIT_MEMLOCK, 8 << 20, 8 << 20));

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -78,15 +79,38 @@ Result<void> add_rules(scmp_filter_ctx context) {
   return check(::seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 0), "ioctl");
 }
 
-// Runs before the list. SECURITY: TIOCSTI and TIOCLINUX type into a terminal's input (CVE-2016-2568 and others). The kernel looks at the low 32
-// bits of the request only, and libseccomp compares all 64 for "not equal", so that a set high bit would pass (CVE-2019-10063).
+constexpr uint32_t low(size_t argument) { return static_cast<uint32_t>(offsetof(seccomp_data, args) + argument * sizeof(uint64_t)); }  // little-endian
+constexpr uint32_t high(size_t argument) { return low(argument) + sizeof(uint32_t); }
+constexpr uint32_t kUnknown = SECCOMP_RET_ERRNO | ENOSYS, kDoneNothing = SECCOMP_RET_ERRNO | 0;  // the second is "success" for the caller
+
+// Runs before the list: three tests, each of which falls through to the next. The kernel looks at the low 32 bits of these arguments only, and
+// libseccomp compares all 64 for "not equal", so that a set high bit would pass (CVE-2019-10063).
 constexpr sock_filter kPrologue[] = {
+    // SECURITY: TIOCSTI and TIOCLINUX type into a terminal's input (CVE-2016-2568 and others); TIOCSETD gives a terminal a line discipline, old
+    // drivers of which several were ways to root (CVE-2017-2636, CVE-2023-6546).
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),  // little-endian: the low half
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 0, 1),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 5),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low(1)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 2, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 1, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSETD, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, kUnknown),
+    // SECURITY: where core_pattern is a program, the kernel starts it as root of the host for every crash, whatever the size limit is but one byte
+    // (CVE-2025-4598, CVE-2025-5054). That is the limit that a container has, and not even a smaller one may be set. Asking goes on.
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 0, 7),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low(1)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CORE, 0, 5),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low(2)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, high(2)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, kDoneNothing),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setrlimit, 0, 3),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low(0)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CORE, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, kDoneNothing),
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -103,6 +104,20 @@ TEST(SeccompPolicy, TypesIntoNoTerminal) {
   EXPECT_EQ(ask(SYS_ioctl, 0, TIOCSTI), kUnknown);
   EXPECT_EQ(ask(SYS_ioctl, 0, 0x100000000ULL | TIOCSTI), kUnknown);  // the kernel looks at 32 bits
   EXPECT_EQ(ask(SYS_ioctl, 0, TIOCLINUX), kUnknown);
+  EXPECT_EQ(ask(SYS_ioctl, 0, TIOCSETD), kUnknown);
+}
+
+TEST(SeccompPolicy, LeavesTheCoreLimitAsItIs) {
+  constexpr uint32_t kDoneNothing = SECCOMP_RET_ERRNO | 0;
+  for (const uint64_t resource : {uint64_t{RLIMIT_CORE}, uint64_t{0x100000000} | RLIMIT_CORE}) {
+    EXPECT_EQ(ask(SYS_setrlimit, resource, 0x1000), kDoneNothing);
+    EXPECT_EQ(ask(SYS_prlimit64, 0, resource, 0x1000), kDoneNothing);
+    EXPECT_EQ(ask(SYS_prlimit64, 0, resource, 0x100000000ULL), kDoneNothing);  // a pointer without low bits
+    EXPECT_EQ(ask(SYS_prlimit64, 0, resource, 0), kAllow);                     // asks only
+  }
+  EXPECT_EQ(ask(SYS_setrlimit, RLIMIT_NOFILE, 0x1000), kAllow);
+  EXPECT_EQ(ask(SYS_prlimit64, 0, RLIMIT_NOFILE, 0x1000), kAllow);
+  EXPECT_EQ(ask(SYS_getrlimit, RLIMIT_CORE, 0x1000), kAllow);
 }
 
 TEST(SeccompPolicy, KeepsAddressesRandom) {

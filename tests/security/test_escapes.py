@@ -76,6 +76,14 @@ def test_cve_2022_0492_release_agent(attacker):
     assert attacker.tries("release-agent") == {"unshare": "ENOSYS", "mount": "ENOSYS", "agent": "ENOENT", "sys-agent": "ENOENT", "sys-procs": "ENOENT"}
 
 
+def test_cve_2025_4598_a_crash_starts_no_program_of_the_host(box, attacker):
+    """core_pattern's program (systemd-coredump, apport) is started as root of the host for every crash but where the limit is one byte: the limit
+    stays there, though a smaller one is anyone's to set elsewhere, and who asks for another is told that it is done."""
+    assert attacker.tries("core-limit") == {"set-0": "ok", "after-0": "1 1", "set-2": "ok", "after-2": "1 1"}
+    # CONTROL: without the filter it is set.
+    assert box.control("core-limit", wrapper=hostile.NOBODY_UNFILTERED)["after-0"] == "0 0"
+
+
 def test_control_groups_are_seen_from_their_own_root(attacker):
     groups = attacker.text("print", "/proc/self/cgroup").splitlines()
     assert groups and all(line.endswith(":/") for line in groups if "name=" not in line), groups

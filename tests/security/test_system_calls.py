@@ -34,7 +34,7 @@ CASES = {
     "kernel log": ("kernel-log", {"syslog": CLOSED, "dev-kmsg": "ENOENT", "proc-kmsg": "EACCES"}, PRIVILEGE, "syslog"),
     "personality switches address randomization off": ("personality", {"no-randomization": CLOSED, "read-implies-exec": CLOSED, "32-bit": CLOSED, "ask": "ok"}, FILTER,
                                                         "no-randomization"),
-    "CVE-2019-10063 characters typed into a terminal": ("terminal", {"open": "ok", "TIOCSTI": CLOSED, "TIOCSTI-high-bit": CLOSED, "TIOCLINUX": CLOSED}, PRIVILEGE,
+    "CVE-2019-10063, CVE-2023-6546 terminals": ("terminal", {"open": "ok", "TIOCSTI": CLOSED, "TIOCSTI-high-bit": CLOSED, "TIOCLINUX": CLOSED, "line-discipline": CLOSED}, PRIVILEGE,
                                                         "TIOCSTI-high-bit"),
     "more of the processors, less of the out-of-memory killer": ("priority", {"nice": "EPERM", "realtime": "EPERM", "ioprio": CLOSED, "oom": "EACCES"}, PRIVILEGE, "realtime"),
     "root by setuid or by a map of users": ("become-root", dict.fromkeys(["setuid", "setgid", "setgroups", "setresuid", "uid_map", "gid_map"], "EPERM"), PRIVILEGE, "setuid"),

@@ -161,6 +161,19 @@ static void do_raise_limits(char** a) {
   }
 }
 
+/* A crash starts the host's core program unless the limit is one byte: none, and more, let it start. */
+static void do_core_limit(char** a) {
+  (void)a;
+  for (rlim_t size = 0; size < 3; size += 2) {
+    char what[32];
+    snprintf(what, sizeof what, "set-%lu", (unsigned long)size);
+    tell(what, setrlimit(RLIMIT_CORE, &(struct rlimit){size, size}));
+    syscall(SYS_setrlimit, RLIMIT_CORE, &(struct rlimit){size, size}); /* libc's is prlimit64 */
+    struct rlimit now = {99, 99};
+    getrlimit(RLIMIT_CORE, &now);
+    print("after-%lu=%lu %lu\n", (unsigned long)size, (unsigned long)now.rlim_cur, (unsigned long)now.rlim_max);
+  }
+}
 static void do_zombies(char** a) {
   const long wanted = atol(*a);
   long made = 0;
@@ -290,7 +303,7 @@ static void do_socket_buffers(char** a) {
 
 const struct attack bomb_attacks[] = {{"fork-flood", do_fork_flood}, {"fork", do_fork}, {"threads", do_threads}, {"memory", do_memory}, {"disk", do_disk},
                                       {"files", do_files}, {"memfd", do_memfd}, {"shm", do_shm}, {"inodes", do_inodes}, {"attributes", do_attributes},
-                                      {"open-files", do_descriptors}, {"raise-limits", do_raise_limits}, {"zombies", do_zombies}, {"orphans", do_orphans},
+                                      {"open-files", do_descriptors}, {"raise-limits", do_raise_limits}, {"core-limit", do_core_limit}, {"zombies", do_zombies}, {"orphans", do_orphans},
                                       {"stubborn", do_stubborn}, {"log-flood", do_log_flood}, {"inotify", do_inotify}, {"count-inotify", do_count_inotify},
                                       {"terminals", do_terminals}, {"aio", do_aio}, {"spin", do_spin}, {"signals", do_signals}, {"huge-pages", do_huge_pages},
                                       {"socket-buffers", do_socket_buffers}, {NULL, NULL}};

@@ -176,6 +176,7 @@ static void do_terminal(char** a) {
   tell("TIOCSTI", ioctl(terminal, TIOCSTI, "x"));
   tell("TIOCSTI-high-bit", syscall(SYS_ioctl, terminal, (1UL << 32) | TIOCSTI, "x"));
   tell("TIOCLINUX", ioctl(terminal, TIOCLINUX, "\2"));
+  tell("line-discipline", ioctl(terminal, TIOCSETD, &(int){0 /* the ordinary one; loading others would be an attack on this machine */}));
 }
 /* More of the machine's processors than others have, and a life when memory is short. */
 static void do_priority(char** a) {
