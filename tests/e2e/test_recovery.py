@@ -310,7 +310,7 @@ def test_a_build_whose_container_is_killed_says_so_and_ships_again(skerry):
 
 
 def test_an_unpacker_that_is_killed_says_so_and_the_same_bytes_ship_again(skerry):
-    files = {"func.toml": MANIFEST.format("killedunpack"), "func.py": TALKS, **{f"many__{n}": f"{n} {os.urandom(4).hex()}" for n in range(12000)}}
+    files = {"func.toml": MANIFEST.format("killedunpack"), "func.py": TALKS, **{f"many__{n}": f"{n} {os.urandom(4).hex()}" for n in range(6000)}}
     filler = skerry.processes()["filler"]
     children = pathlib.Path(f"/proc/{filler}/task/{filler}/children")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
