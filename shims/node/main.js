@@ -18,12 +18,13 @@ async function main() {
   // SECURITY: descriptors 3 and 4 must not reach a child of the author's code, which could accept requests or speak for us on the status pipe. Node marks every
   // descriptor it was given close-on-exec before any JavaScript runs (uv_disable_stdio_inheritance); tests/main.test.js asserts it.
   const status = new Status();
-  status.phase('runtime');
   let stop = () => process.exit(0); // before ready there is nothing to finish
   // As process 1 of a container SIGTERM is ignored without a handler.
   process.on('SIGTERM', () => stop());
   tolerateCallersWhoLeave();
   try {
+    if (process.env.SKERRY_ASSIGNMENT_FD) await require('./lib/spare.js').become(Number(process.env.SKERRY_ASSIGNMENT_FD), status);
+    status.phase('runtime');
     const { loadMain, shapeOf, NO_SHAPE } = require('./lib/load.js');
     const app = appFolder();
     const entry = process.env.SKERRY_ENTRY || require('./lib/entry.js').findEntry(app).entry;

@@ -34,6 +34,7 @@ struct BuildResult {
   Transport transport = Transport::kUnix;
   uint16_t port = 8080;
   std::string health_path;
+  int64_t runtime_layers = 0;  // StartPlan::runtime_layers
   std::string language;
   std::string version;
   uint64_t size_bytes = 0;

@@ -306,6 +306,14 @@ Task<Result<void>> Pipeline::build_project(Run& run) {
 
 // ---- what runs
 
+// Whether the program is our shim and nothing of the author's: flags of his for Node.js could name files of the code, which a spare has not.
+bool waits_for_a_function(const BuildResult& result) {
+  if (result.language == "python") return true;
+  if (result.language != "node") return false;
+  const auto known = [](const std::string& word) { return word == "node" || word == "/skerry/shim/node/main.js" || word.starts_with("--max-old-space-size="); };
+  return std::all_of(result.argv.begin(), result.argv.end(), known) && std::none_of(result.env.begin(), result.env.end(), [](const std::string& entry) { return entry.starts_with("NODE_OPTIONS="); });
+}
+
 Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   const std::string& language = run.recipe.language;
   BuildResult result;
@@ -343,6 +351,7 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   result.transport = served_by_shim ? Transport::kUnix : Transport::kTcp;
   if (run.own_server()) result.argv = run.request.entrypoint;
   if (result.argv.empty()) co_return project_failed("build", "nothing to start came out of it");
+  if (served_by_shim && waits_for_a_function(result)) result.runtime_layers = 2;  // the image and the shim
   if (run.request.health_path) {
     result.health_path = *run.request.health_path;
   } else if (!served_by_shim && result.health_path.empty() && language != "image") {

@@ -36,6 +36,7 @@ json::object RevisionConfig::to_json() const {
           {"env", to_array(env)},
           {"transport", transport == Transport::kUnix ? "unix" : "tcp"},
           {"port", port},
+          {"runtime_layers", runtime_layers},
           {"memory_bytes", limits.memory_bytes},
           {"scratch_bytes", limits.scratch_bytes},
           {"cpu_millis", limits.cpu_millis},
@@ -68,6 +69,7 @@ Result<RevisionConfig> RevisionConfig::from_json(const json::value& v) {
   if (transport != "unix" && transport != "tcp") r.refuse("transport", "must be `unix` or `tcp`");
   c.transport = transport == "tcp" ? Transport::kTcp : Transport::kUnix;
   c.port = static_cast<uint16_t>(r.integer("port", 1, 65535, 8080));
+  c.runtime_layers = r.integer("runtime_layers", 0, kMaxLayers, 0);
   c.limits.memory_bytes = static_cast<uint64_t>(r.integer("memory_bytes", 16LL << 20, 1LL << 40, 256LL << 20));
   c.limits.scratch_bytes = static_cast<uint64_t>(r.integer("scratch_bytes", 4096, 1LL << 40, 128LL << 20));
   c.limits.cpu_millis = static_cast<uint32_t>(r.integer("cpu_millis", 10, 1'000'000, 1000));
@@ -85,6 +87,8 @@ Result<RevisionConfig> RevisionConfig::from_json(const json::value& v) {
   if (c.id.empty()) r.refuse("id", "is missing");
   if (c.layers.empty()) r.refuse("layers", "is empty");
   if (c.argv.empty()) r.refuse("argv", "is empty");
+  if (c.runtime_layers > static_cast<int64_t>(c.layers.size()) || (c.runtime_layers > 0 && c.transport != Transport::kUnix))
+    r.refuse("runtime_layers", "are more than all, or not of a shim");
   TRY(r.finish());
   return c;
 }
@@ -105,6 +109,7 @@ StartPlan RevisionConfig::plan(const InstanceId& instance) const {
   plan.transport = transport;
   plan.port = transport == Transport::kTcp ? port : uint16_t{0};
   plan.network = Network::kInternet;
+  plan.runtime_layers = static_cast<uint8_t>(runtime_layers);
   plan.has_secrets = !sealed_secrets.empty();
   plan.limits = limits;
   return plan;

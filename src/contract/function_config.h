@@ -53,6 +53,7 @@ struct RevisionConfig {
   std::vector<std::string> env;  // "NAME=value", secrets not included; complete but for SKERRY_INSTANCE and HOSTNAME
   Transport transport = Transport::kUnix;
   uint16_t port = 8080;
+  int64_t runtime_layers = 0;  // StartPlan::runtime_layers
   Limits limits;
   int64_t timeout_ms = limits::kTimeoutMs;
   int64_t start_timeout_ms = limits::kStartTimeoutMs;

@@ -1,12 +1,14 @@
 #include "contract/plan.h"
 
+#include <algorithm>
+
 #include "base/id.h"
 #include "contract/wire.h"
 
 namespace skerry {
 namespace {
 
-constexpr uint32_t kPlanVersion = 1;
+constexpr uint32_t kPlanVersion = 2;
 constexpr size_t kMaxLabelBytes = 128;
 
 Result<void> check(const StartPlan& plan) {
@@ -17,6 +19,8 @@ Result<void> check(const StartPlan& plan) {
   if (!plan.cwd.starts_with('/')) return refuse("cwd is not absolute");
   if ((plan.kind == PlanKind::kJob) != (plan.transport == Transport::kNone)) return refuse("transport does not fit the kind");
   if ((plan.transport == Transport::kTcp) != (plan.port != 0)) return refuse("port does not fit the transport");
+  if (plan.runtime_layers > plan.layers.size() || (plan.runtime_layers > 0 && plan.transport != Transport::kUnix)) return refuse("runtime layers");
+  if (plan.spare && (plan.runtime_layers != plan.layers.size() || plan.has_secrets)) return refuse("a spare with something of a function");
   const auto has_nul = [](const std::string& s) { return s.find('\0') != std::string::npos; };
   for (const std::string& argument : plan.argv)
     if (has_nul(argument)) return refuse("an argument has a NUL byte");
@@ -32,7 +36,32 @@ Result<void> check(const StartPlan& plan) {
   return {};
 }
 
+// What a runtime reads when it starts, and what therefore must be there before the function's own environment is.
+constexpr std::string_view kRuntimeEnvironment[] = {"HOME", "USER", "TMPDIR", "LANG", "TZ", "PYTHONUNBUFFERED", "NODE_ENV"};
+
 }  // namespace
+
+StartPlan spare_of(const StartPlan& plan, std::string id) {
+  StartPlan spare;
+  spare.id = std::move(id);
+  spare.label = "spare";
+  spare.layers.assign(plan.layers.begin(), plan.layers.begin() + plan.runtime_layers);
+  spare.argv = plan.argv;
+  spare.env.emplace_back("PATH=/usr/local/bin:/usr/bin:/bin");
+  spare.env.push_back(fmt::format("SKERRY_ASSIGNMENT_FD={}", kAssignmentFd));
+  for (const std::string& entry : plan.env) {
+    const std::string_view name = std::string_view(entry).substr(0, entry.find('='));
+    if (std::find(std::begin(kRuntimeEnvironment), std::end(kRuntimeEnvironment), name) != std::end(kRuntimeEnvironment)) spare.env.push_back(entry);
+  }
+  spare.cwd = plan.cwd;
+  spare.hostname = "spare";
+  spare.transport = plan.transport;
+  spare.network = plan.network;
+  spare.runtime_layers = plan.runtime_layers;
+  spare.spare = true;
+  spare.limits = plan.limits;
+  return spare;
+}
 
 std::string StartPlan::encode() const {
   wire::Writer w;
@@ -49,6 +78,8 @@ std::string StartPlan::encode() const {
   w.number(transport);
   w.number(port);
   w.number(network);
+  w.number(runtime_layers);
+  w.number(static_cast<uint8_t>(spare));
   w.number(static_cast<uint8_t>(has_secrets));
   w.number(limits.memory_bytes);
   w.number(limits.scratch_bytes);
@@ -80,6 +111,8 @@ Result<StartPlan> StartPlan::decode(std::string_view bytes) {
   plan.transport = r.enumeration(Transport::kTcp);
   plan.port = r.number<uint16_t>();
   plan.network = r.enumeration(Network::kInternet);
+  plan.runtime_layers = r.number<uint8_t>();
+  plan.spare = r.boolean();
   plan.has_secrets = r.boolean();
   plan.limits.memory_bytes = r.number<uint64_t>();
   plan.limits.scratch_bytes = r.number<uint64_t>();

@@ -46,6 +46,11 @@ struct StartPlan {
   Transport transport = Transport::kNone;
   uint16_t port = 0;  // with kTcp
   Network network = Network::kInternet;
+  // How many of the lowest layers are the runtime's alone, so that a spare may be made of them ahead of need; 0 where the program cannot start
+  // without the rest. With kUnix only.
+  uint8_t runtime_layers = 0;
+  // This is a spare: the program also gets descriptor kAssignmentFd and waits there for what it is to become (shims/README.md).
+  bool spare = false;
   bool has_secrets = false;  // a sealed blob accompanies the plan; keeper fills the rest of the environment
   Limits limits;
 
@@ -53,5 +58,11 @@ struct StartPlan {
   // Checks every bound and that names are well formed; the error names the field.
   static Result<StartPlan> decode(std::string_view bytes);
 };
+
+inline constexpr int kAssignmentFd = 5;
+
+// The spare that can become an instance of `plan`: its runtime with nothing of the function. Plans that may use the same spares give equal ones.
+// `id` names the spare itself. The plan must have runtime_layers.
+[[nodiscard]] StartPlan spare_of(const StartPlan& plan, std::string id);
 
 }  // namespace skerry

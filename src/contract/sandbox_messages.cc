@@ -41,7 +41,7 @@ struct Out {
 void fields(auto& io, auto& m)
   requires requires { m.slot_us; }
 {
-  io.num(m.request), io.id(m.id), io.num(m.slot_us), io.num(m.mount_us), io.num(m.process_us);
+  io.num(m.request), io.id(m.id), io.num(m.slot_us), io.num(m.mount_us), io.num(m.process_us), io.num(m.prestarted);
 }
 void fields(auto& io, auto& m)
   requires requires { m.phase; }
@@ -82,6 +82,8 @@ void fields(auto& io, Start& m) { io.num(m.request); }
 void fields(auto& io, const Start& m) { io.num(m.request); }
 void fields(auto& io, List& m) { io.num(m.request); }
 void fields(auto& io, const List& m) { io.num(m.request); }
+void fields(auto& io, KeepSpares& m) { io.num(m.request); }
+void fields(auto& io, const KeepSpares& m) { io.num(m.request); }
 void fields(auto& io, Done& m) { io.num(m.request); }
 void fields(auto& io, const Done& m) { io.num(m.request); }
 void fields(auto& io, GetUsage& m) { io.num(m.request), io.id(m.id); }
@@ -152,6 +154,31 @@ Result<M> decode_one(std::string_view bytes, std::string_view what) {
 }
 
 }  // namespace
+
+std::string encode_spares(const std::vector<SpareOrder>& orders) {
+  wire::Writer w;
+  w.number(static_cast<uint32_t>(orders.size()));
+  for (const SpareOrder& order : orders) {
+    w.string(order.plan.encode());
+    w.number(order.count);
+  }
+  return w.take();
+}
+
+Result<std::vector<SpareOrder>> decode_spares(std::string_view bytes) {
+  wire::Reader r(bytes);
+  const auto count = r.number<uint32_t>();
+  if (count > kMaxSpareOrders) r.fail_now();
+  std::vector<SpareOrder> orders;
+  for (uint32_t i = 0; i < count && !r.failed(); ++i) {
+    auto plan = StartPlan::decode(r.string(kMaxPlanBytes));
+    if (!plan) return pass(std::move(plan).error(), "spare");
+    orders.push_back({std::move(*plan), r.number<uint8_t>()});
+    if (!orders.back().plan.spare) return fail(ErrorCode::kProtocol, "a spare that is none");
+  }
+  TRY(r.finish("list of spares"));
+  return orders;
+}
 
 std::string encode(const ClientMessage& message) { return encode_variant(message); }
 std::string encode(const StarterMessage& message) { return encode_variant(message); }

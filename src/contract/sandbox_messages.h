@@ -8,8 +8,10 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/result.h"
+#include "contract/plan.h"
 
 namespace skerry::sandbox {
 
@@ -46,6 +48,18 @@ struct GetUsage {
   std::string id;
 };
 
+// Which spares to keep ready from now on, instead of what was said before. fds: the list (sealed memfd, encode_spares). edge only. Answer: Done.
+struct KeepSpares {
+  uint64_t request = 0;
+};
+struct SpareOrder {
+  StartPlan plan;  // spare_of() one
+  uint8_t count = 0;
+};
+inline constexpr size_t kMaxSpareOrders = 64;
+[[nodiscard]] std::string encode_spares(const std::vector<SpareOrder>& orders);
+Result<std::vector<SpareOrder>> decode_spares(std::string_view bytes);
+
 // ---- starter -> client
 
 // The container's process exists. fds for an instance: read ends of stdout, stderr and status, a read descriptor of its CPU counter
@@ -57,6 +71,7 @@ struct Started {
   uint32_t slot_us = 0;
   uint32_t mount_us = 0;
   uint32_t process_us = 0;
+  bool prestarted = false;  // a spare became it
 };
 // Nothing was started, nothing is left over. `phase` is one of: plan, slot, mount, cgroup, secrets, process.
 struct StartFailed {
@@ -100,7 +115,7 @@ struct Refused {
   std::string message;
 };
 
-using ClientMessage = std::variant<Start, Signal, SetFrozen, MoreSockets, List, GetUsage>;
+using ClientMessage = std::variant<Start, Signal, SetFrozen, MoreSockets, List, GetUsage, KeepSpares>;
 using StarterMessage = std::variant<Started, StartFailed, Exited, Listed, Sockets, Usage, Done, Refused>;
 
 [[nodiscard]] std::string encode(const ClientMessage& message);

@@ -123,6 +123,7 @@ Result<DaemonConfig> parse_config(const std::string& text, const std::string& na
   top.string("tag", c.tag);
   top.string("subnet", c.subnet);
   top.integer("max_instances", c.max_instances, 1, 20'000);
+  top.integer("spares", c.spares, 0, 32);
   if (const toml::table* ports = top.table("ports")) {
     TableReader r(*ports, "ports.", error, name);
     r.integer("https", c.https_port, 1, 65535);

@@ -1,12 +1,43 @@
 #include "daemon/edge.h"
 
+#include <algorithm>
+
 #include "net/certificates.h"
 
 namespace skerry {
 namespace {
 constexpr auto kTick = std::chrono::milliseconds(250);
 // A verified revision that no configuration puts into traffic: its ship was given up.
+constexpr const char* kSpareId = "00000000000000000000000000";  // starter names each itself
 constexpr auto kVerifiedKept = std::chrono::seconds(60);
+constexpr size_t kMaxSpareKinds = 16;
+
+// A few of each runtime that the functions here start with, the most used kinds first: a start takes one of them in place of booting its own.
+std::vector<sandbox::SpareOrder> spares_for(const std::vector<FunctionConfig>& functions, const DaemonConfig& config) {
+  struct Kind {
+    StartPlan plan;
+    size_t users = 0;
+  };
+  std::map<std::string, Kind> kinds;
+  for (const FunctionConfig& function : functions) {
+    for (const RevisionConfig& revision : function.revisions) {
+      if (revision.runtime_layers == 0) continue;
+      StartPlan plan = spare_of(revision.plan(InstanceId(kSpareId)), kSpareId);
+      Kind& kind = kinds[plan.encode()];
+      kind.plan = std::move(plan);
+      ++kind.users;
+    }
+  }
+  std::vector<Kind> order;
+  for (auto& [key, kind] : kinds) order.push_back(std::move(kind));
+  std::sort(order.begin(), order.end(), [](const Kind& a, const Kind& b) { return a.users > b.users; });
+  if (order.size() > kMaxSpareKinds) order.resize(kMaxSpareKinds);
+  std::vector<sandbox::SpareOrder> spares;
+  if (config.spares > 0)
+    for (Kind& kind : order) spares.push_back({std::move(kind.plan), static_cast<uint8_t>(config.spares)});
+  return spares;
+}
+
 }  // namespace
 
 // One client connection's handler: adds who calls to what it asks.
@@ -129,6 +160,7 @@ void Edge::on_configuration(const EdgeConfig& config) {
   for (const auto& [revision, minimum] : in_traffic_)
     if (!now.contains(revision)) dispatcher_.retire_revision(revision);
   in_traffic_ = std::move(now);
+  driver_.keep_spares(spares_for(functions, config_));
   last_state_.clear();  // whoever sent this may be a control that knows no state yet
 }
 

@@ -13,6 +13,7 @@ std::string artifact_to_json(const BuildResult& a) {
                                       {"transport", a.transport == Transport::kTcp ? "tcp" : "unix"},
                                       {"port", a.port},
                                       {"health_path", a.health_path},
+                                      {"runtime_layers", a.runtime_layers},
                                       {"language", a.language},
                                       {"version", a.version},
                                       {"size_bytes", a.size_bytes}});
@@ -31,6 +32,7 @@ Result<BuildResult> artifact_from_json(std::string_view text) {
   a.transport = r.string("transport", 8) == "tcp" ? Transport::kTcp : Transport::kUnix;
   a.port = static_cast<uint16_t>(r.integer("port", 1, 65535, 8080));
   a.health_path = r.string("health_path", 1024);
+  a.runtime_layers = r.integer("runtime_layers", 0, kMaxLayers, 0);
   a.language = r.string("language", 16);
   a.version = r.string("version", 16);
   a.size_bytes = static_cast<uint64_t>(r.integer("size_bytes", 0, INT64_MAX, 0));

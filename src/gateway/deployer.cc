@@ -200,6 +200,14 @@ Result<FunctionRow> Deployer::find_or_make(const ShipRequest& request) {
   return row;
 }
 
+// Variables that a runtime or its C library looks at once, before any code of the function.
+static bool is_read_at_start(std::string_view name) {
+  if (name == "NODE_ENV") return false;
+  for (const std::string_view prefix : {"NODE_", "PYTHON", "LD_", "GLIBC_", "MALLOC_", "OPENSSL_", "SSL_CERT_", "LC_", "UV_"})
+    if (name.starts_with(prefix)) return true;
+  return false;
+}
+
 RevisionConfig Deployer::make_config(const FunctionRow& function, const RevisionRow& revision, const FunctionSpec& spec, const BuildResult& artifact,
                                      SealedSecrets sealed, ShipProgress& progress) {
   RevisionConfig c;
@@ -210,6 +218,7 @@ RevisionConfig Deployer::make_config(const FunctionRow& function, const Revision
   c.argv = artifact.argv;
   c.transport = artifact.transport;
   c.port = artifact.port;
+  c.runtime_layers = artifact.runtime_layers;
   c.health_path = spec.health_path.value_or(artifact.health_path);
   c.limits.memory_bytes = static_cast<uint64_t>(spec.memory_mb) << 20;
   c.limits.scratch_bytes = c.limits.memory_bytes / 2;
@@ -246,6 +255,10 @@ RevisionConfig Deployer::make_config(const FunctionRow& function, const Revision
     if (env.contains(name)) progress.warning(fmt::format("`{}` in [env_vars] takes the place of the variable that the platform sets", name));
     env[name] = value;
   }
+  // A spare has started without them.
+  const auto own = [&](const auto& name) { return is_read_at_start(name); };
+  if (std::any_of(sealed.names.begin(), sealed.names.end(), own) || std::any_of(spec.env.begin(), spec.env.end(), [&](const auto& entry) { return own(entry.first); }))
+    c.runtime_layers = 0;
   for (const auto& [name, value] : env) c.env.push_back(name + "=" + value);
   return c;
 }

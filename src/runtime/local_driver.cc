@@ -35,6 +35,7 @@ struct LocalDriver::Instance {
   bool started = false;
   bool adopted = false;
   StartMode mode = StartMode::kBoot;
+  bool spoke = false;  // its shim said something of this start
   bool ready = false;
   bool stop_asked = false;
   bool reported = false;  // the terminal event went to dispatch
@@ -104,6 +105,12 @@ Task<void> LocalDriver::run_instance(std::shared_ptr<Instance> instance) {
     else if (wake == Wake::kTimeout) up = std::unexpected(start_error("sandbox", "sandboxd did not answer in time"));
     else up = co_await wait_ready(i, begin + std::chrono::milliseconds(i.config.start_timeout_ms));
     i.status.reset();
+    // A spare that ended as it was taken costs a slow start, not a failed one.
+    if (!up && i.mode == StartMode::kPrestart && !i.spoke && i.exited.is_set() && !i.stop_asked) {
+      RevisionConfig booted = i.config;
+      booted.runtime_layers = 0;
+      co_return start(id, i.source.function, booted);
+    }
     if (up && !i.exited.is_set()) {
       i.ready = true;
       if (!i.stop_asked) events_->on_ready(id, i.mode);
@@ -146,6 +153,7 @@ Task<Result<void>> LocalDriver::wait_shim(Instance& instance, TimePoint deadline
       const std::string said = reader.string("phase", 32), error = reader.string("error", 64), message = reader.string("message", kStatusLineBytes);
       if (!error.empty()) co_return std::unexpected(start_error(phase == "runtime" ? "code" : "ready", message));
       if (said == "ready") co_return Result<void>{};
+      instance.spoke = true;
       if (!said.empty()) phase = said;
     }
     char bytes[kStatusLineBytes];

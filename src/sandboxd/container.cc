@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "contract/wire.h"
 #include "os/file.h"
 
 namespace skerry::sandbox {
@@ -29,11 +30,38 @@ Result<StartPlan> plan_in(int fd) {
 Result<Launched> launch(Slot& slot, const StartPlan& plan, int plan_fd, int root, const ProgramFds& fds) {
   TRY_ASSIGN(Pipe report, make_pipe());
   std::vector<int> sent{plan_fd, root, report.write.get()};
-  for (const int fd : {fds.in, fds.out, fds.err, fds.listener, fds.status, fds.secrets})
+  for (const int fd : {fds.in, fds.out, fds.err, fds.listener, fds.status, fds.assignment, fds.secrets})
     if (fd >= 0) sent.push_back(fd);
   TRY(send_message(slot.seat.get(), kGo, sent), "container " + plan.id);
   TRY(set_nonblocking(report.read.get()));
   return Launched{slot.pid, std::move(slot.process), std::move(report.read)};
+}
+
+Result<void> assign(int seat, const Assignment& assignment) {
+  wire::Writer w;
+  w.string(assignment.hostname);
+  std::vector<std::string> paths;
+  std::vector<int> fds;
+  for (const auto& [path, tree] : assignment.trees) {
+    paths.push_back(path);
+    fds.push_back(tree.get());
+  }
+  w.strings(paths);
+  fds.push_back(assignment.done.get());
+  return send_message(seat, w.take(), fds);
+}
+
+Result<Assignment> hear_assignment(int seat) {
+  TRY_ASSIGN(Message message, receive_message(seat));
+  wire::Reader r(message.bytes);
+  Assignment assignment;
+  assignment.hostname = r.string(63);
+  const auto paths = r.strings(kMaxMessageFds, 4096);
+  TRY(r.finish("assignment"));
+  if (message.fds.size() != paths.size() + 1) return fail(ErrorCode::kProtocol, "{} trees for {} paths", message.fds.size(), paths.size());
+  for (size_t i = 0; i < paths.size(); ++i) assignment.trees.emplace_back(paths[i], std::move(message.fds[i]));
+  assignment.done = std::move(message.fds.back());
+  return assignment;
 }
 
 Result<Word> hear(int seat) {
@@ -62,6 +90,7 @@ Result<ProgramWord> hear_program(int socket) {
   word.held = std::move(message.fds);
   std::vector<int*> expected{&word.fds.in, &word.fds.out, &word.fds.err};
   if (word.plan.transport == Transport::kUnix) expected.insert(expected.end(), {&word.fds.listener, &word.fds.status});
+  if (word.plan.spare) expected.push_back(&word.fds.assignment);
   if (word.plan.has_secrets) expected.push_back(&word.fds.secrets);
   if (word.held.size() != expected.size() + 1) return fail(ErrorCode::kProtocol, "{} descriptors for a plan that needs {}", word.held.size() - 1, expected.size());
   for (size_t i = 0; i < expected.size(); ++i) *expected[i] = word.held[i + 1].get();

@@ -4,6 +4,9 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -18,10 +21,12 @@ struct ProgramFds {
   int in = -1, out = -1, err = -1;
   int listener = -1;  // 3
   int status = -1;    // 4
-  int secrets = -1;   // read end of keeper's pipe; not passed on
+  int assignment = -1;  // kAssignmentFd, of a spare
+  int secrets = -1;     // read end of keeper's pipe; not passed on
 };
 
-// Sent by the container through its report pipe. A setup failure ends it; kRunning says that the program runs.
+// Sent by the container through its report pipe. A setup failure ends it; kRunning says that the program runs, and of a spare once more, that it has
+// become what it was to become.
 struct Report {
   enum class Kind : uint8_t { kFailed = 0, kRunning = 1, kEnded = 2 };
   Kind kind = Kind::kFailed;
@@ -39,6 +44,16 @@ struct Launched {
 // Says the word. `plan_fd` is the sealed memfd that `plan` was read from. An error means that the parked container is gone; everything later comes
 // as a Report.
 Result<Launched> launch(Slot& slot, const StartPlan& plan, int plan_fd, int root, const ProgramFds& fds);
+
+// What turns a spare into an instance: trees that init attaches, each at its path, and the name it goes by from then on. `done` is the last copy of
+// the assignment pipe's write end, closed when everything is in place: the program reads its environment to the end of that pipe.
+struct Assignment {
+  std::string hostname;
+  std::vector<std::pair<std::string, UniqueFd>> trees;
+  UniqueFd done;
+};
+Result<void> assign(int seat, const Assignment& assignment);
+Result<Assignment> hear_assignment(int seat);
 
 // The word as the container hears it.
 struct Word {

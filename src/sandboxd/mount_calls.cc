@@ -23,7 +23,7 @@ Result<UniqueFd> new_mount(const char* type, const std::vector<MountOption>& opt
 }
 
 Result<UniqueFd> copy_mount(int dirfd, const std::string& path) {
-  UniqueFd tree(static_cast<int>(::syscall(SYS_open_tree, dirfd, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+  UniqueFd tree(static_cast<int>(::syscall(SYS_open_tree, dirfd, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (path.empty() ? unsigned{AT_EMPTY_PATH} : 0U))));
   if (!tree) return fail_errno("open_tree `{}`", path);
   return tree;
 }

@@ -21,7 +21,7 @@ struct MountOption {
 
 // A detached mount of a new file system instance.
 Result<UniqueFd> new_mount(const char* type, const std::vector<MountOption>& options, unsigned attributes);
-// A detached copy of the mount at `path`, which must be one of this mount namespace.
+// A detached copy of the mount at `path` ("": at `dirfd` itself), which must be one of this mount namespace.
 Result<UniqueFd> copy_mount(int dirfd, const std::string& path);
 // Sets MOUNT_ATTR_* on a mount; `user_namespace` goes with MOUNT_ATTR_IDMAP.
 Result<void> set_attributes(int mount, uint64_t attributes, int user_namespace = -1);

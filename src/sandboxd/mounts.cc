@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <map>
+
 #include "os/file.h"
 #include "sandboxd/mount_calls.h"
 
@@ -26,7 +28,17 @@ Result<void> make_text(int dirfd, const char* path, std::string_view text, uint3
   return {};
 }
 
+std::string hosts_text(const std::string& hostname) { return fmt::format("127.0.0.1 localhost {0}\n::1 localhost {0}\n", hostname); }
+
 }  // namespace
+
+Result<void> write_hostname_files(const std::string& hostname) {
+  for (const auto& [path, text] : {std::pair<const char*, std::string>{"/etc/hosts", hosts_text(hostname)}, {"/etc/hostname", hostname + "\n"}}) {
+    TRY_ASSIGN(const UniqueFd fd, open_at(AT_FDCWD, path, O_WRONLY | O_TRUNC | O_NOFOLLOW));
+    TRY(write_all(fd.get(), text), path);
+  }
+  return {};
+}
 
 Result<void> Mounts::prepare() {
   if (::unshare(CLONE_NEWNS) != 0) return fail_errno("unshare(CLONE_NEWNS)");
@@ -41,9 +53,11 @@ Result<void> Mounts::prepare() {
   return {};
 }
 
-Result<void> Mounts::attach_layer(const Digest& layer, const Slot& slot, int top, const std::string& at) {
-  const std::string path = settings_.layers_dir() + "/" + layer.hex();
-  TRY_ASSIGN(const UniqueFd tree, copy_mount(AT_FDCWD, path), "layer " + layer.str());
+Result<void> Mounts::attach_layer(const Digest& layer, const std::string& subfolder, const Slot& slot, int top, const std::string& at) {
+  TRY_ASSIGN(const UniqueFd folder, open_at(AT_FDCWD, settings_.layers_dir() + "/" + layer.hex(), O_PATH | O_DIRECTORY), "layer " + layer.str());
+  // SECURITY: a layer is what a tenant made: no link in it leads out of it.
+  TRY_ASSIGN(const UniqueFd inside, open_beneath(folder.get(), subfolder.empty() ? "." : subfolder, O_PATH | O_DIRECTORY), "layer " + layer.str());
+  TRY_ASSIGN(const UniqueFd tree, copy_mount(inside.get(), ""), "layer " + layer.str());
   TRY(set_attributes(tree.get(), MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | kNoSuidNoDev, slot.layer_mapping.get()), "layer " + layer.str());
   if (::mkdirat(top, at.c_str(), 0700) != 0) return fail_errno("mkdir `{}`", at);
   return attach(tree.get(), top, at.c_str());
@@ -66,29 +80,72 @@ Result<UniqueFd> Mounts::make_top(const StartPlan& plan, const Slot& slot) {
   if (plan.kind == PlanKind::kJob) {
     for (const char* name : {"src", "out"}) TRY(make_folder(upper.get(), name, 0755, fn));
   }
-  TRY(make_text(upper.get(), "etc/hosts", fmt::format("127.0.0.1 localhost {0}\n::1 localhost {0}\n", plan.hostname), root));
+  TRY(make_text(upper.get(), "etc/hosts", hosts_text(plan.hostname), root));
   TRY(make_text(upper.get(), "etc/hostname", plan.hostname + "\n", root));
   TRY(make_text(upper.get(), "etc/resolv.conf", fmt::format("nameserver {}\noptions timeout:2 attempts:2\n", address_text(settings_.gateway())), root));
-  TRY(attach(top.get(), work_.get(), "t"));
-  attached_ = true;
   return top;
 }
 
-Result<UniqueFd> Mounts::mount_overlay(size_t layers) {
-  // Relative names keep the option under the kernel's 256 bytes whatever the run folder is called.
+Result<void> Mounts::attach_top(int top) {
+  let_go();
+  TRY(attach(top, work_.get(), "t"));
+  attached_ = true;
+  return {};
+}
+
+// Names are relative to work_: they keep the option under the kernel's 256 bytes whatever the run folder is called.
+Result<UniqueFd> Mounts::mount_overlay(const std::string& lower, const std::string& upper, const std::string& work) {
   if (::fchdir(work_.get()) != 0) return fail_errno("chdir to the work folder");
-  std::string lower;
-  for (size_t i = layers; i-- > 0;) lower += fmt::format("{}t/{}", lower.empty() ? "" : ":", i);
-  auto mount = new_mount("overlay", {{"lowerdir", lower}, {"upperdir", "t/u"}, {"workdir", "t/w"}, {"volatile", ""}}, kNoSuidNoDev);
+  auto mount = new_mount("overlay", {{"lowerdir", lower}, {"upperdir", upper}, {"workdir", work}, {"volatile", ""}}, kNoSuidNoDev);
   if (::chdir("/") != 0) return fail_errno("chdir");
   return mount;
 }
 
-Result<UniqueFd> Mounts::build_root(const StartPlan& plan, const Slot& slot) {
-  let_go();
+Result<Mounts::Root> Mounts::build_root(const StartPlan& plan, const Slot& slot) {
   TRY_ASSIGN(const UniqueFd top, make_top(plan, slot), "writable top");
-  for (size_t i = 0; i < plan.layers.size(); ++i) TRY(attach_layer(plan.layers[i], slot, top.get(), std::to_string(i)));
-  return mount_overlay(plan.layers.size());
+  TRY(attach_top(top.get()));
+  Root root;
+  if (plan.spare) {
+    TRY_ASSIGN(root.top, copy_mount(work_.get(), "t"));
+  }
+  std::string lower;
+  for (size_t i = 0; i < plan.layers.size(); ++i) {
+    TRY(attach_layer(plan.layers[i], {}, slot, top.get(), std::to_string(i)));
+    lower = fmt::format("t/{}{}{}", i, lower.empty() ? "" : ":", lower);
+  }
+  TRY_ASSIGN(root.mount, mount_overlay(lower, "t/u", "t/w"));
+  return root;
+}
+
+Result<std::string> Mounts::subfolder_of(const Digest& layer) {
+  if (const auto known = subfolders_.find(layer.hex()); known != subfolders_.end()) return known->second;
+  TRY_ASSIGN(const std::string meta, read_file(fmt::format("{}/{}.meta", settings_.layers_dir(), layer.hex()), 4096), "layer " + layer.str());
+  std::string subfolder = meta.substr(0, meta.find(' '));
+  if (subfolders_.size() >= kMaxKnownLayers) subfolders_.clear();
+  subfolders_[layer.hex()] = subfolder;
+  return subfolder;
+}
+
+Result<std::vector<std::pair<std::string, UniqueFd>>> Mounts::build_parts(const StartPlan& plan, const Slot& slot, UniqueFd top) {
+  const uint32_t root = slot_id_base(slot.index);
+  TRY(attach_top(top.get()));
+  std::map<std::string, std::string> lowers;
+  for (size_t i = plan.runtime_layers; i < plan.layers.size(); ++i) {
+    TRY_ASSIGN(const std::string path, subfolder_of(plan.layers[i]));
+    if (path.size() < 2 || path[0] != '/') return fail(ErrorCode::kNotFound, "layer {} is not of one folder", plan.layers[i].str());
+    TRY(attach_layer(plan.layers[i], path.substr(1), slot, top.get(), std::to_string(i)));
+    std::string& lower = lowers[path];
+    lower = fmt::format("t/{}{}{}", i, lower.empty() ? "" : ":", lower);
+  }
+  std::vector<std::pair<std::string, UniqueFd>> parts;
+  for (const auto& [path, lower] : lowers) {
+    const std::string upper = fmt::format("u{}", parts.size()), work = fmt::format("w{}", parts.size());
+    TRY(make_folder(top.get(), upper, 0755, path == "/app" ? root + kFunctionUser : root));
+    TRY(make_folder(top.get(), work, 0700, root));
+    TRY_ASSIGN(UniqueFd part, mount_overlay(lower, "t/" + upper, "t/" + work), path);
+    parts.emplace_back(path, std::move(part));
+  }
+  return parts;
 }
 
 void Mounts::let_go() {

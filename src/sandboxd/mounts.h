@@ -5,6 +5,9 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -16,24 +19,41 @@ namespace skerry::sandbox {
 
 class Mounts {
  public:
+  static constexpr size_t kMaxKnownLayers = 4096;
+
   explicit Mounts(const Settings& settings) : settings_(settings) {}
   Result<void> prepare();
 
-  // A detached mount of the root. kNotFound names a layer that is not there.
-  Result<UniqueFd> build_root(const StartPlan& plan, const Slot& slot);
-  // Takes away what build_root() left attached: the overlay holds what it needs. Waits for the kernel's readers (0.1 to 2 ms), so a start does it
-  // when its container runs already; the next build_root() does it otherwise.
+  struct Root {
+    UniqueFd mount;  // detached
+    UniqueFd top;    // of a spare: its writable top, detached, to be given to build_parts() later
+  };
+  // kNotFound names a layer that is not there.
+  Result<Root> build_root(const StartPlan& plan, const Slot& slot);
+
+  // What a spare lacks to become an instance of `plan`: a detached overlay for each folder that the layers above the runtime's belong to, with its
+  // writable top in the spare's own.
+  Result<std::vector<std::pair<std::string, UniqueFd>>> build_parts(const StartPlan& plan, const Slot& slot, UniqueFd top);
+
+  // Takes away what building left attached: the overlays hold what they need. Waits for the kernel's readers (0.1 to 2 ms), so a start does it
+  // when its container runs already; the next one does it otherwise.
   void let_go();
 
  private:
-  Result<void> attach_layer(const Digest& layer, const Slot& slot, int top, const std::string& at);
+  Result<void> attach_layer(const Digest& layer, const std::string& subfolder, const Slot& slot, int top, const std::string& at);
   Result<UniqueFd> make_top(const StartPlan& plan, const Slot& slot);
-  Result<UniqueFd> mount_overlay(size_t layers);
+  Result<void> attach_top(int top);
+  Result<UniqueFd> mount_overlay(const std::string& lower, const std::string& upper, const std::string& work);
+  Result<std::string> subfolder_of(const Digest& layer);
 
   const Settings& settings_;
   // A tmpfs of ours at work_dir(). At its `t` is the top of the start in hand: `u` and `w` are the overlay's, the layers are attached to 0, 1, ..
   UniqueFd work_;
   bool attached_ = false;
+  std::unordered_map<std::string, std::string> subfolders_;  // of layers by digest: they never change
 };
+
+// /etc/hosts and /etc/hostname of a container that had another name before. In its own mount namespace.
+Result<void> write_hostname_files(const std::string& hostname);
 
 }  // namespace skerry::sandbox

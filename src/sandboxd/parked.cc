@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,6 +23,7 @@
 #include "os/file.h"
 #include "os/unix_socket.h"
 #include "sandboxd/container.h"
+#include "sandboxd/mounts.h"
 #include "sandboxd/namespaces.h"
 #include "sandboxd/program.h"
 #include "sandboxd/seccomp_policy.h"
@@ -182,6 +183,36 @@ Result<void> finish_world(const Word& word) {
   }
 }
 
+// A spare's init: true when it has become an instance. False when nobody wants it, or its runtime has ended.
+bool become(int seat, int report) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  action.sa_flags = SA_NOCLDSTOP;  // a program that is stopped has not ended
+  ::sigaction(SIGCHLD, &action, nullptr);
+  const UniqueFd children(::signalfd(-1, &set, SFD_CLOEXEC));
+  pollfd waited[] = {{seat, POLLIN, 0}, {children.get(), POLLIN, 0}};
+  while (::poll(waited, 2, -1) < 0) {
+    if (errno != EINTR) return false;
+  }
+  if (waited[1].revents != 0) return false;
+  auto assignment = hear_assignment(seat);
+  if (!assignment) return false;
+  const auto finish = [&]() -> Result<void> {
+    for (const auto& [path, tree] : assignment->trees) TRY(attach_tree(tree.get(), path), path);
+    if (::sethostname(assignment->hostname.c_str(), assignment->hostname.size()) != 0) return fail_errno("hostname");
+    TRY(write_hostname_files(assignment->hostname));
+    return {};
+  };
+  if (auto finished = finish(); !finished) give_up(report, "mount", finished.error());
+  assignment->done.reset();
+  Report running;
+  running.kind = Report::Kind::kRunning;
+  return send_report(report, running);
+}
+
 // Waits for the exec: its pipe closes on success, or says why not.
 void tell_of_exec(int exec_result, int report) {
   Report failure;
@@ -242,6 +273,7 @@ Result<ProgramProcess> fork_program(const ParkedParts& parts) {
   word->program.clear();
   if (auto gone = let_go_of_old_root(); !gone) give_up(report, "mount", gone.error());
   tell_of_exec(program.result.get(), report);
+  if (word->plan.spare && !become(seat, report)) ::_exit(0);
   reap(parts, program.pid, report);
 }
 

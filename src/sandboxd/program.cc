@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kMaxSecretBytes = 2U << 20;
 constexpr int kSecretsTimeoutMs = 5000;
-constexpr int kKeptFd = 5;
+constexpr int kKeptFd = kAssignmentFd + 1;
 
 Result<void> set_limit(int resource, rlim_t soft, rlim_t hard) {
   const rlimit limit{soft, hard};
@@ -113,13 +113,13 @@ Result<void> prepare(const ProgramWord& word, std::vector<std::string>& environm
 }  // namespace
 
 Result<void> arrange_descriptors(const ProgramFds& fds, int& keep) {
-  const int wanted[] = {fds.in, fds.out, fds.err, fds.listener, fds.status, keep};
-  int moved[6];
-  for (size_t i = 0; i < 6; ++i) {
+  const int wanted[] = {fds.in, fds.out, fds.err, fds.listener, fds.status, fds.assignment, keep};
+  int moved[std::size(wanted)];
+  for (size_t i = 0; i < std::size(wanted); ++i) {
     moved[i] = wanted[i] < 0 ? -1 : ::fcntl(wanted[i], F_DUPFD_CLOEXEC, 16);
     if (wanted[i] >= 0 && moved[i] < 0) return fail_errno("move descriptor");
   }
-  for (int target = 0; target < 6; ++target) {
+  for (int target = 0; target <= kKeptFd; ++target) {
     if (moved[target] < 0) {
       ::close(target);
       continue;
@@ -129,7 +129,7 @@ Result<void> arrange_descriptors(const ProgramFds& fds, int& keep) {
   }
   keep = kKeptFd;
   // SECURITY: CVE-2024-21626, a descriptor of the host that a tenant inherits.
-  if (::syscall(SYS_close_range, 6, ~0U, 0) != 0) return fail_errno("close_range");
+  if (::syscall(SYS_close_range, kKeptFd + 1, ~0U, 0) != 0) return fail_errno("close_range");
   return {};
 }
 

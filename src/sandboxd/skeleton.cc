@@ -124,6 +124,12 @@ Result<void> enter_root(int root) {
   return pivot_to(top.get());
 }
 
+Result<void> attach_tree(int tree, const std::string& path) {
+  TRY_ASSIGN(const UniqueFd root, open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  TRY_ASSIGN(const UniqueFd place, folder_in(root.get(), path.c_str()));
+  return attach(tree, place.get(), "");
+}
+
 Result<void> let_go_of_old_root() {
   if (::umount2(".", MNT_DETACH) != 0) return fail_errno("let go of the old root");
   if (::chdir("/") != 0) return fail_errno("chdir /");

@@ -16,6 +16,9 @@ Result<void> make_skeleton(const std::string& at);
 // `root` is a detached mount. Every process of this mount namespace that has "/" as its root and working directory has the new one afterwards.
 Result<void> enter_root(int root);
 
+// Attaches a detached tree at `path`, a folder of the root. SECURITY: the root has nothing of a tenant yet, and still no link in it is followed.
+Result<void> attach_tree(int tree, const std::string& path);
+
 // After enter_root(), with the working directory as it left it: takes the skeleton away. A call of its own because it waits for the kernel's readers
 // (0.1 to 2 ms), and what is left of the skeleton by then is an empty read-only folder.
 Result<void> let_go_of_old_root();

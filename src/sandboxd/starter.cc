@@ -18,7 +18,7 @@
 namespace skerry::sandbox {
 namespace {
 
-uint32_t us_between(TimePoint from, TimePoint to) { return static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(to - from).count()); }
+
 
 // As many descriptors as this process may have; how many that is.
 size_t raise_descriptor_limit() {
@@ -48,6 +48,7 @@ Result<void> Starter::prepare(UniqueFd listener) {
 
 void Starter::run(const volatile bool& stop) {
   while (!stop) {
+    make_spares();
     want_slots();
     send_unreaped();
     poller_.poll(std::chrono::milliseconds(waiting_.empty() ? 1000 : 50));
@@ -136,6 +137,7 @@ void Starter::make_container(Waiting start) {
   container.slot_us = us_between(start.since, now());
   const char* phase = "slot";
   if (auto made = make_container_in(std::move(slot), start, container, phase); !made) {
+    mounts_.let_go();
     fail_start(start, phase, made.error());
     return tell_reaper(index, start.plan.id);
   }
@@ -155,19 +157,32 @@ Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& co
   phase = "process";
   std::vector<UniqueFd> program_ends;  // closed here when the container has its copies
   TRY_ASSIGN(ProgramFds program, make_program_descriptors(start, container, program_ends));
-  UniqueFd secrets;
+  Pipe secrets;
   if (plan.has_secrets) {
     phase = "secrets";  // keeper opens them while the root is made
-    TRY_ASSIGN(secrets, deliver_secrets(plan.id, start.fds[1].get(), container.out, container.err));
-    program.secrets = secrets.get();
+    TRY_ASSIGN(secrets, make_pipe());
+    TRY(deliver_secrets(plan.id, start.fds[1].get(), secrets.write.get(), container.out, container.err));
+    secrets.write.reset();
+    program.secrets = secrets.read.get();
+  }
+  if (plan.spare) {
+    TRY_ASSIGN(Pipe assignment, make_pipe());
+    program.assignment = assignment.read.get();
+    program_ends.push_back(std::move(assignment.read));
+    container.assignment = std::move(assignment.write);
   }
   phase = "mount";
-  TRY_ASSIGN(const UniqueFd root, mounts_.build_root(plan, slot));
+  TRY_ASSIGN(Mounts::Root root, mounts_.build_root(plan, slot));
   container.mount_us = us_between(begin, now());
   container.launched_at = now();
   phase = "process";
-  TRY_ASSIGN(container.process, launch(slot, plan, start.fds[0].get(), root.get(), program));
+  TRY_ASSIGN(container.process, launch(slot, plan, start.fds[0].get(), root.mount.get(), program));
   if (plan.transport == Transport::kTcp) container.net_namespace = std::move(slot.net_namespace);
+  if (plan.spare) {
+    container.slot = std::move(slot);
+    container.top = std::move(root.top);
+    return {};
+  }
   if (plan.kind == PlanKind::kInstance) {
     // It runs; without its file it would only be ended by the next starter.
     if (auto written = write_state({plan.id, slot.index, container.process.pid, plan.transport, plan.label}, settings_); !written)
@@ -199,7 +214,7 @@ Result<ProgramFds> Starter::make_program_descriptors(const Waiting& start, Conta
   TRY_ASSIGN(const int status, pipe_to(container.status));
   container.has_pipes = true;
   if (plan.transport == Transport::kUnix) {
-    TRY_ASSIGN(UniqueFd listener, listen_unix(fmt::format("{}/{}.sock", settings_.instances_dir(), plan.id), SocketType::kStream,
+    TRY_ASSIGN(UniqueFd listener, listen_unix(socket_path(plan.id), SocketType::kStream,
                                               {settings_.edge_uid, settings_.edge_gid, 0600}));
     // Shims expect an ordinary blocking descriptor.
     ::fcntl(listener.get(), F_SETFL, ::fcntl(listener.get(), F_GETFL) & ~O_NONBLOCK);
@@ -211,10 +226,9 @@ Result<ProgramFds> Starter::make_program_descriptors(const Waiting& start, Conta
 }
 
 // keeper gets the program's pipes and gives edge new ones, with every secret's value taken out.
-Result<UniqueFd> Starter::deliver_secrets(const std::string& id, int sealed, UniqueFd& out, UniqueFd& err) {
+Result<void> Starter::deliver_secrets(const std::string& id, int sealed, int environment, UniqueFd& out, UniqueFd& err) {
   TRY_ASSIGN(const UniqueFd keeper, connect_at_once(settings_.run_dir + "/keeper.sock"));
-  TRY_ASSIGN(Pipe environment, make_pipe());
-  std::vector<int> fds{sealed, environment.write.get()};
+  std::vector<int> fds{sealed, environment};
   Pipe clean_out, clean_err;
   if (out) {
     TRY_ASSIGN(clean_out, make_pipe());
@@ -228,7 +242,7 @@ Result<UniqueFd> Starter::deliver_secrets(const std::string& id, int sealed, Uni
     out = std::move(clean_out.read);
     err = std::move(clean_err.read);
   }
-  return std::move(environment.read);
+  return {};
 }
 
 Result<std::vector<UniqueFd>> Starter::make_sockets(const Container& container, size_t count) {
@@ -255,7 +269,7 @@ void Starter::send_started(Container& c) {
   std::vector<UniqueFd> sockets;
   if (c.transport == Transport::kTcp)
     if (auto made = make_sockets(c, kSocketsWithStart)) sockets = std::move(*made);
-  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now())}, instance_descriptors(c, sockets));
+  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now()), c.prestarted}, instance_descriptors(c, sockets));
 }
 
 }  // namespace skerry::sandbox

@@ -2,12 +2,14 @@
 //
 // Root, one thread. Takes no rtnl lock and commits no nft transaction; slots come from filler, leftovers go to reaper. Every message is checked
 // here again, whoever sent it. State that must outlive this process is in <run_dir>/instances/<id>.state; the containers are its truth.
-// In three files: starter.cc makes containers, starter_clients.cc talks to edge and control, starter_ends.cc says what became of containers.
+// In four files: starter.cc makes containers, starter_spares.cc keeps runtimes ready and turns them into instances, starter_clients.cc talks to edge
+// and control, starter_ends.cc says what became of containers.
 #pragma once
 
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -39,6 +41,10 @@ class Starter {
   static constexpr size_t kMaxQueued = 1024;    // messages that a client has not taken yet
   static constexpr size_t kMaxListings = 64;    // List requests in progress on one connection
   static constexpr size_t kMaxUnreaped = 20'000;  // told to reaper when it is back
+  static constexpr size_t kMaxSpares = 64;      // of all kinds together
+  static constexpr size_t kMaxSpareList = 4U << 20;
+  static constexpr Duration kSpareTime = std::chrono::seconds(20);  // for a spare's runtime to come up
+  static constexpr Duration kFirstSparePause = std::chrono::seconds(1), kLastSparePause = std::chrono::minutes(1);  // after one that did not
   static constexpr size_t kSocketsWithStart = 4, kMaxMoreSockets = 8;
 
   Starter(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger), mounts_(settings) {}
@@ -64,6 +70,13 @@ class Starter {
     std::deque<Outgoing> queue;
     std::deque<Listing> listings;
   };
+  struct Waiting {
+    int client;
+    uint64_t request;
+    StartPlan plan;
+    std::vector<UniqueFd> fds;
+    TimePoint since;
+  };
   struct Container {
     std::string id;
     std::string label;
@@ -83,15 +96,23 @@ class Starter {
     Report last;
     uint32_t slot_us = 0, mount_us = 0;
     TimePoint launched_at{};
+    // While it is a spare: what kind, and what it takes to make an instance of it.
+    std::string spare_kind;
+    bool prestarted = false;  // it was one
+    std::optional<Waiting> retry;  // what it is to become, until it has: a spare that ends before costs a slow start and nothing else
+    bool executed = false;
+    Slot slot;
+    UniqueFd top, assignment;
   };
-  struct Waiting {
-    int client;
-    uint64_t request;
+  // What KeepSpares asked for. Spares of equal plans are equal.
+  struct SpareKind {
     StartPlan plan;
-    std::vector<UniqueFd> fds;
-    TimePoint since;
+    size_t wanted = 0;
+    std::deque<std::string> ready;  // ids
+    std::string starting;           // the id of the one that comes up, if any
+    TimePoint not_before{};
+    Duration pause = kFirstSparePause;
   };
-
   void accept_client();
   void read_client(int fd);
   void drop_client(int fd);
@@ -102,11 +123,26 @@ class Starter {
   // `phase` is the step that an error belongs to, by the words of StartFailed.
   Result<void> make_container_in(Slot slot, Waiting& start, Container& container, const char*& phase);
   Result<ProgramFds> make_program_descriptors(const Waiting& start, Container& container, std::vector<UniqueFd>& program_ends);
-  Result<UniqueFd> deliver_secrets(const std::string& id, int sealed, UniqueFd& out, UniqueFd& err);
+  // keeper writes the secrets to `environment`. `out` and `err` are then what keeper lets through.
+  Result<void> deliver_secrets(const std::string& id, int sealed, int environment, UniqueFd& out, UniqueFd& err);
   void watch(Container& container);
   void send_started(Container& container);
   std::vector<int> instance_descriptors(const Container& container, const std::vector<UniqueFd>& sockets);
   Result<std::vector<UniqueFd>> make_sockets(const Container& container, size_t count);
+  Result<void> keep_spares(const std::vector<UniqueFd>& fds);
+  void make_spares();
+  Result<void> make_spare(SpareKind& kind, const std::string& key);
+  void on_spare_status(const std::string& id);
+  void on_spare_exit(Container& container);
+  // True when a spare is to become it; `start` is taken then.
+  bool start_from_spare(Waiting& start);
+  // Of a spare that could not become what it was to.
+  void boot_instead(Container& container);
+  Result<void> become(Waiting& start, Container& container);
+  void drop_spare(const std::string& id);
+  [[nodiscard]] size_t spares() const;
+  void remove_files(const std::string& id);
+  [[nodiscard]] std::string socket_path(const std::string& id) const;
   void on_report(const std::string& id);
   void on_exit(const std::string& id);
   void on_out_of_memory(const std::string& id);
@@ -131,6 +167,9 @@ class Starter {
   // Connects or fails at once: a process that hangs with a full queue of connections must not hang this one.
   static Result<UniqueFd> connect_at_once(const std::string& path);
   [[nodiscard]] TimePoint now() const { return clock_.now(); }
+  static uint32_t us_between(TimePoint from, TimePoint to) {
+    return static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(to - from).count());
+  }
 
   const Settings& settings_;
   const Logger& logger_;
@@ -147,6 +186,7 @@ class Starter {
   std::unordered_map<int, Client> clients_;
   std::map<std::string, Container> containers_;
   std::deque<Slot> pool_;
+  std::map<std::string, SpareKind> spare_kinds_;  // by the encoded plan
   size_t asked_ = 0;           // of filler, and not yet come
   TimePoint ask_again_at_{};   // after filler failed
   std::deque<Waiting> waiting_;

@@ -9,35 +9,11 @@
 #include <algorithm>
 
 #include "os/file.h"
+#include "sandboxd/sealed.h"
 #include "sandboxd/starter.h"
 
 namespace skerry::sandbox {
 namespace {
-
-// SECURITY: who asks may be taken over. Anything but a sealed memfd could be a pipe that blocks the loop for ever, or change while it is read.
-Result<void> check_sealed(int fd) {
-  constexpr int kWanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-  const int seals = ::fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & kWanted) != kWanted) return fail(ErrorCode::kProtocol, "not a sealed memfd");
-  return {};
-}
-
-// The whole file, wherever its offset stands.
-Result<std::string> read_sealed(int fd, size_t max_bytes) {
-  TRY(check_sealed(fd));
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) return fail_errno("fstat");
-  const auto size = static_cast<size_t>(st.st_size);
-  if (size > max_bytes) return fail(ErrorCode::kTooLarge, "{} bytes (limit {})", size, max_bytes);
-  std::string bytes(size, '\0');
-  for (size_t done = 0; done < size;) {
-    const ssize_t n = ::pread(fd, bytes.data() + done, size - done, static_cast<off_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return n < 0 ? fail_errno("read") : fail(ErrorCode::kProtocol, "ended early");
-    done += static_cast<size_t>(n);
-  }
-  return bytes;
-}
 
 // SECURITY: CVE-2024-21626, a folder of the host as a tenant's descriptor; nor an O_PATH handle or a disk.
 Result<void> check_job_descriptor(int fd) {
@@ -82,6 +58,7 @@ void Starter::drop_client(int fd) {
   for (auto& [id, container] : containers_) {
     if (container.client != fd) continue;
     container.client = -1;
+    container.retry.reset();  // its number may be another client's soon
     if (container.kind == PlanKind::kJob) kill_container(container);
   }
 }
@@ -197,9 +174,14 @@ void Starter::handle(Client& client, ClientMessage message, std::vector<UniqueFd
   const int fd = client.fd.get();
   if (const auto* start = std::get_if<Start>(&message)) return on_start(client, *start, std::move(fds));
   if (const auto* query = std::get_if<List>(&message)) return list(client, query->request);
+  if (const auto* order = std::get_if<KeepSpares>(&message)) {
+    const auto kept = client.role == Role::kControl ? fail(ErrorCode::kForbidden, "this client may not have spares") : keep_spares(fds);
+    return kept ? send(fd, Done{order->request}) : send(fd, Refused{order->request, kept.error().message()});
+  }
   const auto find = [&](const std::string& id) -> Container* {
     const auto it = containers_.find(id);
     if (it == containers_.end()) return nullptr;
+    if (!it->second.spare_kind.empty()) return nullptr;
     const bool allowed = client.role == Role::kRoot || (it->second.kind == PlanKind::kInstance) == (client.role == Role::kEdge);
     return allowed ? &it->second : nullptr;
   };
@@ -237,6 +219,7 @@ Result<StartPlan> Starter::read_plan(const Client& client, const std::vector<Uni
   TRY_ASSIGN(const std::string bytes, read_sealed(fds[0].get(), kMaxPlanBytes), "plan");
   TRY_ASSIGN(StartPlan plan, StartPlan::decode(bytes));
   const bool job = plan.kind == PlanKind::kJob;
+  if (plan.spare) return fail(ErrorCode::kForbidden, "spares are started by starter alone");
   if (client.role != Role::kRoot && job != (client.role == Role::kControl)) return fail(ErrorCode::kForbidden, "this client may not start that kind of container");
   const size_t job_fds = 1 + (plan.has_secrets ? 1 : 0), expected = job_fds + (job ? 3 : 0);
   if (fds.size() != expected) return fail(ErrorCode::kProtocol, "a start with {} descriptors, expected {}", fds.size(), expected);
@@ -252,6 +235,7 @@ void Starter::on_start(Client& client, const Start& start, std::vector<UniqueFd>
   auto plan = read_plan(client, fds);
   if (!plan) return send(client.fd.get(), Refused{start.request, plan.error().message()});
   Waiting entry{client.fd.get(), start.request, std::move(*plan), std::move(fds), now()};
+  if (start_from_spare(entry)) return;
   waiting_.push_back(std::move(entry));
   serve_waiting();
 }

@@ -34,13 +34,19 @@ void Starter::on_report(const std::string& id) {
   }
   switch (report.kind) {
     case Report::Kind::kRunning:
+      if (!c.spare_kind.empty()) {
+        c.executed = true;
+        break;
+      }
       c.running = true;
+      c.retry.reset();
       send_started(c);
       break;
     case Report::Kind::kFailed: {
       c.failed = true;
       report.phase[sizeof report.phase - 1] = report.message[sizeof report.message - 1] = '\0';
       logger_.warn("a start failed", {{"id", id}, {"phase", report.phase}, {"error", report.message}});
+      if (!c.spare_kind.empty() || c.retry) break;
       send(recipient(c), StartFailed{c.request, id, report.phase, report.message, static_cast<uint8_t>(report.status)});
       break;
     }
@@ -78,11 +84,15 @@ void Starter::on_exit(const std::string& id) {
   exited.peak_memory_bytes = cgroups_->peak_memory_bytes(group);
   const bool tell = c.running;
   const int client = recipient(c);
-  if (!c.running && !c.failed)
+  if (!c.spare_kind.empty()) on_spare_exit(c);
+  else if (!c.running && !c.failed && !c.retry)
     send(client, StartFailed{c.request, id, "process", "the container ended while it was being set up", static_cast<uint8_t>(ErrorCode::kIo)});
   for (const UniqueFd* fd : {&c.process.report, &c.memory, &c.process.pidfd}) poller_.remove(fd->get());
-  tell_reaper(c.index, id);
-  containers_.erase(it);
+  if (!c.spare_kind.empty()) poller_.remove(c.status.get());
+  auto ended = containers_.extract(it);
+  if (ended.mapped().retry) return boot_instead(ended.mapped());
+  remove_files(id);
+  tell_reaper(ended.mapped().index, {});
   if (tell) send(client, exited);
 }
 

@@ -17,7 +17,7 @@ BIN = pathlib.Path(os.environ.get("SKERRY_BUILD", ROOT / "build/dev")) / "bin"
 LAYER_ID_BASE = 0x70000000
 SUBNET = "10.199"  # not the one of an installed Skerry, nor of the other tests
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-START, SIGNAL, SET_FROZEN, MORE_SOCKETS, LIST, GET_USAGE = range(6)
+START, SIGNAL, SET_FROZEN, MORE_SOCKETS, LIST, GET_USAGE, KEEP_SPARES = range(7)
 STARTED, START_FAILED, EXITED, LISTED, SOCKETS, USAGE, DONE, REFUSED = range(8)
 
 
@@ -36,9 +36,9 @@ def texts(items):
 
 
 def plan(id_, layers, argv, env=(), kind=0, transport=1, port=0, cwd="/app", label="rev", memory=64 << 20, scratch=32 << 20, cpu=1000,
-         processes=64, files=256, network=1, secrets=False):
-    return (struct.pack("<I", 1) + text(id_) + text(label) + struct.pack("<B", kind) + texts(layers) + texts(list(argv)) + texts(list(env)) + text(cwd)
-            + text("i-test") + struct.pack("<BHBB", transport, port, network, int(secrets)) + struct.pack("<QQIII", memory, scratch, cpu, processes, files))
+         processes=64, files=256, network=1, secrets=False, runtime_layers=0, spare=False, hostname="i-test"):
+    return (struct.pack("<I", 2) + text(id_) + text(label) + struct.pack("<B", kind) + texts(layers) + texts(list(argv)) + texts(list(env)) + text(cwd)
+            + text(hostname) + struct.pack("<BHBBBB", transport, port, network, runtime_layers, int(spare), int(secrets)) + struct.pack("<QQIII", memory, scratch, cpu, processes, files))
 
 
 F_ADD_SEALS, SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
@@ -72,7 +72,7 @@ def decode(raw):
     kind = r.number("B")
     out = {"type": kind}
     if kind == STARTED:
-        out.update(request=r.number("Q"), id=r.text(), slot_us=r.number("I"), mount_us=r.number("I"), process_us=r.number("I"))
+        out.update(request=r.number("Q"), id=r.text(), slot_us=r.number("I"), mount_us=r.number("I"), process_us=r.number("I"), prestarted=bool(r.number("B")))
     elif kind == START_FAILED:
         out.update(request=r.number("Q"), id=r.text(), phase=r.text(), message=r.text(), code=r.number("B"))
     elif kind == EXITED:
@@ -209,6 +209,17 @@ class Sandbox:
             assert m["type"] != START_FAILED, m
             self.connect().pending.append(m)
         raise TimeoutError
+
+    def keep_spares(self, count, client=None, **options):
+        """Orders spares of the probe; waits until starter has taken the order, not until they are ready."""
+        client = client or self.connect()
+        env = ["PATH=/usr/local/bin:/usr/bin:/bin", "SKERRY_ASSIGNMENT_FD=5"]
+        layers = options.pop("layers", [self.layer])
+        spare = plan(new_id(), layers, options.pop("argv", ["/app/probe"]), env=env, label="spare", hostname="spare", runtime_layers=len(layers), spare=True, **options)
+        fd = memfd(struct.pack("<I", 1) + text(spare) + struct.pack("<B", count))
+        client.send(struct.pack("<BQ", KEEP_SPARES, 9), [fd])
+        os.close(fd)
+        return client.wait(DONE)
 
     def job(self, *arguments, client=None, env=(), stdin=None, network=1):
         """Starts `probe ARGUMENTS` as a job; gives its id and the read ends of its output."""

@@ -20,6 +20,9 @@ def main():
     os.set_inheritable(LISTENER, False)
     os.set_inheritable(DESCRIPTOR, False)
     status = Status()
+    assignment = os.environ.get("SKERRY_ASSIGNMENT_FD")
+    if assignment:
+        _become(int(assignment), status)
     status.phase("runtime")
     # As process 1 of a container SIGTERM is ignored without a handler; before ready there is nothing to finish.
     _signal.signal(_signal.SIGTERM, lambda _number, _frame: os._exit(0))
@@ -41,6 +44,17 @@ def main():
         status.start_failed(one_line(error))
         sys.exit(1)
     serve(lambda: status.phase("ready"))
+
+
+def _become(descriptor, status):
+    from skerry_shim.spare import wait
+
+    os.set_inheritable(descriptor, False)
+    try:
+        wait(descriptor)
+    except StartFailed as error:
+        status.start_failed(one_line(error))
+        sys.exit(1)
 
 
 def _flush_by_line():
