@@ -1,10 +1,13 @@
 """Attacks from inside a function that was shipped in the ordinary way."""
+import concurrent.futures
 import json
+import pathlib
+import time
 
 import pytest
 
 SOURCE = '''
-import json, os, socket, ctypes
+import hashlib, json, os, socket, sys, ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 
 def attempt(f):
@@ -21,6 +24,11 @@ def reach(address, port):
 class F:
     async def handle(self, scope, receive, send):
         target = json.loads((await receive())["body"])
+        if target.get("die"):
+            os._exit(1)
+        if target.get("tamper"):
+            with open(sys.modules["__main__"].__file__, "a") as shim:
+                shim.write("# owned")
         out = {
             "reach": {f"{a}:{p}": attempt(lambda: reach(a, p)) for a, p in target["reach"]},
             "read": {p: attempt(lambda: open(p).read(64)) for p in target["read"]},
@@ -32,6 +40,8 @@ class F:
             "fds": [attempt(lambda: os.readlink(f"/proc/self/fd/{n}")) for n in os.listdir("/proc/self/fd")],
             "mount": libc.mount(b"none", b"/tmp", b"tmpfs", 0, None),
             "unshare": libc.unshare(0x10000000),
+            "runtime": {p: attempt(lambda: open(p, "r+")).split(":")[0] for p in {os.__file__, sys.executable, socket.__file__}},
+            "shim": hashlib.sha256(open(sys.modules["__main__"].__file__, "rb").read()).hexdigest(),
         }
         body = json.dumps(out).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -81,6 +91,64 @@ def test_inherits_no_descriptor(seen):
     # CVE-2024-21626
     for target in seen["fds"]:
         assert target.strip("'").startswith(("pipe:", "socket:", "/dev/null", "/proc/", "anon_inode", "FileNotFoundError")), seen["fds"]
+
+
+def test_a_changed_shim_is_the_instances_own(skerry, seen):
+    """The interpreter and its library are root's. The shim can be written where it is the function's own user's: the next instance has the original."""
+    def shims():
+        return {p: p.read_bytes() for p in skerry.state.rglob("layers/*/skerry/shim/python/main.py")}
+    lower = shims()
+    assert len(lower) == 1
+    url = skerry.get("attacker")["url"]
+    def ask(**what):
+        return skerry.call(url, method="POST", body=json.dumps({"reach": [], "read": [], "write": [], **what}))
+    assert set(seen["runtime"].values()) == {"PermissionError"}, seen["runtime"]
+    original = json.loads(ask().text)["shim"]
+    assert json.loads(ask(tamper=True).text)["shim"] != original
+    assert ask(die=True).status == 502
+    assert json.loads(ask().text)["shim"] == original
+    assert shims() == lower
+
+
+FLOODER = '''
+import os
+
+class F:
+    async def handle(self, scope, receive, send):
+        line = b"x" * 8191 + b"\\n"
+        for _ in range(5120):
+            os.write(1, line)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"flooded"})
+
+def new():
+    return F()
+'''
+
+
+def test_a_log_flood_costs_only_who_makes_it(skerry, seen):
+    """40 MB a request: edge's memory and the log's folder stay within their bounds, and another function answers meanwhile."""
+    def resident_mb():
+        status = pathlib.Path(f"/proc/{skerry.processes()['edge']}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) >> 10
+    result = skerry.ship(None, **{"func.toml": '[edge_compute]\nfunc_name = "flooder"\n', "func.py": FLOODER})
+    assert result.returncode == 0, result.stdout + result.stderr
+    flooder, other = skerry.get("flooder")["url"], skerry.get("attacker")["url"]
+    before = resident_mb()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        flood = pool.submit(lambda: [skerry.call(flooder).text for _ in range(2)])
+        slowest = 0
+        while not flood.done():
+            began = time.monotonic()
+            assert skerry.call(other, method="POST", body=json.dumps({"reach": [], "read": [], "write": []})).status == 200
+            slowest = max(slowest, time.monotonic() - began)
+        assert flood.result() == ["flooded"] * 2
+    assert slowest < 3 and resident_mb() - before < 64, (slowest, before, resident_mb())
+    sizes = {}
+    for path in skerry.state.rglob("*"):
+        if path.is_file() and "log" in str(path.relative_to(skerry.state)):
+            sizes[path.parent] = sizes.get(path.parent, 0) + path.stat().st_size
+    assert sizes and max(sizes.values()) < 40 << 20, sizes
 
 
 def test_may_not_mount_or_unshare(seen):

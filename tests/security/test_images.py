@@ -114,7 +114,7 @@ def test_devices_and_pipes_in_a_layer_are_dead(box):
 
 
 def test_passwd_of_the_image_decides_nothing(box):
-    """CVE-2016-3697, CVE-2022-24769: names and numbers of users come from the plan, never from a file of the image."""
+    """CVE-2016-3697: names and numbers of users come from the plan, never from a file of the image."""
     def fill(top):
         (top / "etc").mkdir()
         (top / "etc" / "passwd").write_text("fn:x:0:0::/:/bin/sh\n1000:x:0:0::/root:/x\n" + "x" * 70000 + "\n:::::::\n")

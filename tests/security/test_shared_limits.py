@@ -69,6 +69,15 @@ def test_bytes_in_sockets(pair):
         assert (pages() - before) * 4096 > 150 << 20
 
 
+def test_datagrams_in_sockets(pair):
+    """udp_mem is one pool, too: what goes beyond the container's part is dropped."""
+    def pages():
+        return int(next(line for line in open("/proc/net/sockstat") if line.startswith("UDP:")).split(" mem ")[1])
+    before = pages()
+    assert int(pair[0].tries("datagram-buffers", timeout=60)["sent-mb"]) > 1000
+    assert (pages() - before) * 4096 < 80 << 20
+
+
 def test_huge_pages(attacker):
     """Where the host reserved none there is nothing to take."""
     if int(pathlib.Path("/proc/sys/vm/nr_hugepages").read_text()) > 0:

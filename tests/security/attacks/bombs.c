@@ -301,9 +301,30 @@ static void do_socket_buffers(char** a) {
   hold_on();
 }
 
+/* The same with datagrams. */
+static void do_datagram_buffers(char** a) {
+  static char block[60000];
+  long sent = 0;
+  int error = 0;
+  for (int i = 0; i < 4000; ++i) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr*)&at, sizeof at) != 0) { error = errno; break; }
+    getsockname(fd, (struct sockaddr*)&at, &size);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){1 << 30}, sizeof(int));
+    for (int n = 0; n < 8; ++n) sent += sendto(fd, block, sizeof block, MSG_DONTWAIT, (struct sockaddr*)&at, size) > 0 ? (long)sizeof block : 0;
+  }
+  (void)a;
+  tell_number("sent-mb", sent >> 20);
+  errno = error;
+  tell("end", error ? -1 : 0);
+  hold_on();
+}
+
 const struct attack bomb_attacks[] = {{"fork-flood", do_fork_flood}, {"fork", do_fork}, {"threads", do_threads}, {"memory", do_memory}, {"disk", do_disk},
                                       {"files", do_files}, {"memfd", do_memfd}, {"shm", do_shm}, {"inodes", do_inodes}, {"attributes", do_attributes},
                                       {"open-files", do_descriptors}, {"raise-limits", do_raise_limits}, {"core-limit", do_core_limit}, {"zombies", do_zombies}, {"orphans", do_orphans},
                                       {"stubborn", do_stubborn}, {"log-flood", do_log_flood}, {"inotify", do_inotify}, {"count-inotify", do_count_inotify},
                                       {"terminals", do_terminals}, {"aio", do_aio}, {"spin", do_spin}, {"signals", do_signals}, {"huge-pages", do_huge_pages},
-                                      {"socket-buffers", do_socket_buffers}, {NULL, NULL}};
+                                      {"socket-buffers", do_socket_buffers}, {"datagram-buffers", do_datagram_buffers}, {NULL, NULL}};
