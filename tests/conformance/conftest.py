@@ -22,8 +22,8 @@ class Case:
 
     _programs: dict = {}
 
-    def __init__(self, language, adapter, folder, detail):
-        self.language, self.adapter, self.folder, self.detail = language, adapter, folder, detail
+    def __init__(self, language, adapter, folder, detail, spare):
+        self.language, self.adapter, self.folder, self.detail, self.spare = language, adapter, folder, detail, spare
 
     def program(self, scratch_root):
         key = (self.language, self.folder)
@@ -32,34 +32,41 @@ class Case:
             self._programs[key] = self.adapter.prepare(FUNCTIONS / self.language / self.folder, scratch)
         return self._programs[key]
 
+    def shim(self, scratch_root, environment=None, **more):
+        return Shim(self.program(scratch_root), self.adapter.start_timeout_s, environment, self.spare, **more)
 
-def cases(kind, needed=frozenset()):
-    """pytest parameters for every variant (`kind` "variants") that has the needed capabilities, or every start failure ("failures")."""
+
+def cases(kind, needed=frozenset(), spares_only=False):
+    """pytest parameters for every variant (`kind` "variants") that has the needed capabilities, or every start failure ("failures"): each started
+    in the ordinary way, and once more as a spare where the shim can be one."""
     for language in LANGUAGES:
         if why_absent(language):
             continue
         adapter = load(language)
         for detail in getattr(adapter, kind):
             folder = detail.name if kind == "variants" else f"failures/{detail.kind}"
-            if kind == "failures" or needed <= detail.capabilities:
-                yield pytest.param(Case(language, adapter, folder, detail), id=f"{language}-{folder.rpartition('/')[2]}")
+            for spare in (False, True) if adapter.spares else (False,):
+                if (kind == "failures" or needed <= detail.capabilities) and (spare or not spares_only):
+                    yield pytest.param(Case(language, adapter, folder, detail, spare), id=f"{language}-{folder.rpartition('/')[2]}{'-spare' if spare else ''}")
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "spare: only for shims that were started as spares")
     config.addinivalue_line("markers", "needs(*capabilities): only for variants whose contract promises these")
 
 
 def pytest_generate_tests(metafunc):
     needed = frozenset(capability for marker in metafunc.definition.iter_markers("needs") for capability in marker.args)
     assert needed <= CAPABILITIES, f"unknown capability in {sorted(needed)}"
+    spares_only = any(metafunc.definition.iter_markers("spare"))
     for name, kind in (("case", "variants"), ("failure", "failures")):
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, list(cases(kind, needed)), scope="module")
+            metafunc.parametrize(name, list(cases(kind, needed, spares_only)), scope="module")
 
 
 @pytest.fixture(scope="module")
 def _shared_shim(case, tmp_path_factory):
-    with Shim(case.program(tmp_path_factory), case.adapter.start_timeout_s) as shim:
+    with case.shim(tmp_path_factory) as shim:
         shim.wait_ready()
         yield shim
 
@@ -74,7 +81,7 @@ def shim(_shared_shim):
 @pytest.fixture
 def fresh(case, tmp_path_factory):
     """A ready shim of the test's own, which the test may end."""
-    with Shim(case.program(tmp_path_factory), case.adapter.start_timeout_s) as shim:
+    with case.shim(tmp_path_factory) as shim:
         shim.wait_ready()
         yield shim
 
@@ -85,7 +92,7 @@ def start(case, tmp_path_factory):
     shims = []
 
     def begin(**environment):
-        shims.append(Shim(case.program(tmp_path_factory), case.adapter.start_timeout_s, environment))
+        shims.append(case.shim(tmp_path_factory, environment))
         return shims[-1]
 
     yield begin

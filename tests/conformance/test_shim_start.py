@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from kit.process import Shim
-
 STATUS_LINE_MAX = 4096
 
 
@@ -28,7 +26,7 @@ def test_start_up_code_is_given_the_environment(fresh):
 
 @pytest.fixture
 def failed(failure, tmp_path_factory):
-    with Shim(failure.program(tmp_path_factory), failure.adapter.start_timeout_s) as shim:
+    with failure.shim(tmp_path_factory) as shim:
         yield shim
 
 

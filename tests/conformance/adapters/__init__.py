@@ -59,6 +59,8 @@ class Adapter:
     variants: tuple = ()
     failures: tuple = ()
     start_timeout_s = 10.0
+    # Whether the shim can be started as a spare (shims/README.md): every case then runs once more on one.
+    spares = False
 
     def absent(self):
         """Why this language cannot be tested on this machine, or None."""

@@ -10,6 +10,7 @@ INTERPRETER = "/usr/bin/node"
 
 class Node(Adapter):
     language = "node"
+    spares = True
     variants = (
         # The whole body is given to the handler, so nothing of it can be streamed, or left unread.
         Variant("handle", frozenset({"response_stream", "told", "start_hook", "stop_hook"})),

@@ -16,6 +16,7 @@ ASGI = frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "t
 
 class Python(Adapter):
     language = "python"
+    spares = True
     variants = (
         Variant("new", ASGI | {"start_cfg"}),
         Variant("asgi", ASGI | {"websocket"}),

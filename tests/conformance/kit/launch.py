@@ -1,6 +1,6 @@
-"""Becomes the shim: `launch.py LISTENER STATUS DIRECTORY ARGV...`, run with -I -S.
+"""Becomes the shim: `launch.py LISTENER,STATUS[,ASSIGNMENT] DIRECTORY ARGV...`, run with -I -S.
 
-Puts the two descriptors at 3 and 4, as starter does, and replaces itself, so that the kit's child is the shim and not a parent of it. A program of its own
+Puts the descriptors at 3, 4 and 5, as starter does, and replaces itself, so that the kit's child is the shim and not a parent of it. A program of its own
 because Popen's preexec_fn would overwrite the descriptor through which Popen reports failures.
 """
 
@@ -10,13 +10,11 @@ import sys
 
 
 def main():
-    listener, status, directory, argv = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (listener, status)]
-    os.close(listener)
-    os.close(status)
-    os.closerange(3, 10)
-    os.dup2(high[0], 3, inheritable=True)
-    os.dup2(high[1], 4, inheritable=True)
+    given, directory, argv = [int(fd) for fd in sys.argv[1].split(",")], sys.argv[2], sys.argv[3:]
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20) for fd in given]
+    os.closerange(3, 20)
+    for number, fd in enumerate(high, 3):
+        os.dup2(fd, number, inheritable=True)
     os.chdir(directory)
     os.execve(argv[0], argv, dict(os.environ))
 

@@ -45,6 +45,10 @@ ENVIRONMENT = {
 }
 
 
+# What a runtime is told before there is a function.
+SPARE_ENVIRONMENT = ("PATH", "HOME", "USER", "TMPDIR", "LANG", "TZ", "PYTHONUNBUFFERED", "NODE_ENV")
+
+
 class Lines:
     """A stream of the child, collected by a thread of its own, that a test can wait on."""
 
@@ -89,7 +93,8 @@ class Lines:
 class Shim:
     """Start with `Shim(program)`, then `wait_ready()`; a context manager that leaves nothing behind."""
 
-    def __init__(self, program: Program, start_timeout_s=WAIT_S, environment=None):
+    def __init__(self, program: Program, start_timeout_s=WAIT_S, environment=None, spare=False, assign=True):
+        """`spare`: started without the program's folder and environment, which it is given (`assign`) when it waits for them."""
         self._start_timeout_s = start_timeout_s
         self._folder = tempfile.mkdtemp(prefix="skerry-conformance-")
         self._connections = []
@@ -102,16 +107,37 @@ class Shim:
         self.status_link = os.readlink(f"/proc/self/fd/{status_write}")
         self.environment = {**ENVIRONMENT, **program.env, **(environment or {}), "SKERRY_APP_DIR": str(program.app)}
         self.app = program.app
+        inherited, begin, folder = [listener.fileno(), status_write], self.environment, program.app
+        if spare:
+            assignment_read, self._assignment = os.pipe()
+            inherited.append(assignment_read)
+            begin, folder = {name: self.environment[name] for name in SPARE_ENVIRONMENT if name in self.environment} | {"SKERRY_ASSIGNMENT_FD": "5"}, self._folder
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LAUNCH), str(listener.fileno()), str(status_write), str(program.app), *program.argv],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            pass_fds=(listener.fileno(), status_write), env=self.environment)
+            [sys.executable, "-I", "-S", str(LAUNCH), ",".join(map(str, inherited)), str(folder), *program.argv],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=inherited, env=begin)
         listener.close()
-        os.close(status_write)
+        for fd in inherited[1:]:
+            os.close(fd)
         self.out = Lines(self.process.stdout)
         self.err = Lines(self.process.stderr)
         self._status_stream = os.fdopen(status_read, "rb")
         self.status = Lines(self._status_stream)
+        self.is_spare = spare
+        if spare and assign:
+            self.wait_waiting()
+            self.assign()
+
+    def wait_waiting(self):
+        self.status.wait_for('{"phase":"waiting"}', self._start_timeout_s)
+
+    def assign(self, secrets=None):
+        """Makes an instance of a spare. `secrets` are the bytes that follow the environment, or None where none are announced."""
+        entries = "".join(f"{name}={value}\0" for name, value in self.environment.items()).encode()
+        self.end_assignment((b"N" if secrets is None else b"S") + entries + b"\0" + (secrets or b""))
+
+    def end_assignment(self, data=b""):
+        with os.fdopen(self._assignment, "wb") as pipe:
+            pipe.write(data)
 
     def __enter__(self):
         return self
@@ -126,7 +152,11 @@ class Shim:
         return lines
 
     def status_lines(self):
-        return [json.loads(line) for line in self.status.wait_end(self._start_timeout_s)]
+        lines = [json.loads(line) for line in self.status.wait_end(self._start_timeout_s)]
+        if self.is_spare:
+            assert lines[:1] == [{"phase": "waiting"}], lines
+            del lines[0]
+        return lines
 
     def connect(self) -> Connection:
         connection = Connection(self.path, WAIT_S)
@@ -150,6 +180,11 @@ class Shim:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the shim is still there after {timeout_s} s; stdout {self.out.so_far()}, stderr {self.err.so_far()}") from None
+
+    def open_links(self):
+        """What the shim's descriptors are, as the kernel names them."""
+        folder = f"/proc/{self.process.pid}/fd"
+        return [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
 
     def memory_peak_kb(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
