@@ -26,7 +26,7 @@ struct Dispatcher::Revision {
   int64_t starting = 0;
   int64_t live = 0;  // ready
   int64_t stopping = 0;
-  int failures = 0;  // starts in a row
+  int failures = 0;  // rounds of starts in a row
   TimePoint no_start_before{};
   std::string last_failure;
   bool retired = false;
@@ -244,8 +244,11 @@ void Dispatcher::on_start_failed(const InstanceId& id, std::string_view phase, s
   else --revision.stopping;
   instances_.erase(it);
   if (was_starting) {
-    ++revision.failures;
-    revision.no_start_before = loop_.now() + autoscaler::start_backoff(revision.failures);
+    // Starts that were under way together fail together, of one cause: twenty of them must not keep a function away for half a minute.
+    if (loop_.now() >= revision.no_start_before) {
+      ++revision.failures;
+      revision.no_start_before = loop_.now() + autoscaler::start_backoff(revision.failures);
+    }
     revision.last_failure = fmt::format("{}: {}", phase, message);
     // Nobody waits for a start that will not come: with no instance left, every waiter hears why.
     if (revision.live == 0 && revision.starting == 0) refuse_all(revision, Error(ErrorCode::kFunctionFailed, revision.last_failure));

@@ -164,6 +164,23 @@ TEST_F(DispatchTest, Start_ThatFailsTellsEveryWaiterWhyAndBacksOff) {
   EXPECT_EQ(driver_.started.size(), 1U);
 }
 
+TEST_F(DispatchTest, Start_ManyThatFailTogetherAreOneFailure) {
+  dispatcher_.add_revision(FunctionId("f"), revision("r"));
+  for (int i = 0; i < 5; ++i) request();
+  for (int i = 0; i < 5; ++i) dispatcher_.on_start_failed(next_start(), "sandbox", "sandboxd restarted during the start");
+  clock_.advance(autoscaler::start_backoff(1));
+  request();
+  ASSERT_EQ(driver_.started.size(), 1U);
+  // The next round waits longer: it is the second in a row.
+  dispatcher_.on_start_failed(next_start(), "code", "x");
+  clock_.advance(autoscaler::start_backoff(2) - 1ms);
+  request();
+  EXPECT_TRUE(driver_.started.empty());
+  clock_.advance(1ms);
+  request();
+  EXPECT_EQ(driver_.started.size(), 1U);
+}
+
 TEST_F(DispatchTest, Broken_InstancesAreKilledAndReplacedForWaiters) {
   dispatcher_.add_revision(FunctionId("f"), revision("r", 1, 1));
   Request& a = request();
