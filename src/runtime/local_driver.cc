@@ -406,13 +406,22 @@ Task<void> LocalDriver::read_log(std::shared_ptr<Instance> instance, LogStream s
 }
 
 // The output of an instance with secrets goes through keeper. Where it ends while the program lives, keeper died: the program's next line would
-// fail, and the request that printed it. A program that closes its output does so before it is ready.
+// fail, and the request that printed it. Shims never close their output; a server of the author's that does, does so before it is ready.
 Task<void> LocalDriver::replace_without_log(std::shared_ptr<Instance> instance) {
   Instance& i = *instance;
-  if (i.config.sealed_secrets.empty() || !i.ready || i.stop_asked || i.reported || i.exited.is_set()) co_return;
-  i.reported = true;
-  events_->on_exited(i.source.instance);  // takes no request from here on
+  const auto over = [&] { return i.stop_asked || i.reported || i.exited.is_set(); };
+  if (i.config.sealed_secrets.empty() || over() || (i.config.transport == Transport::kTcp && !i.ready)) co_return;
+  const auto give_up = [&] {
+    i.reported = true;
+    events_->on_exited(i.source.instance);  // takes no request from here on
+  };
+  const bool was_ready = i.ready;
+  if (was_ready) give_up();
   if (co_await i.exited.wait(loop_.now() + kEndTime) == Wake::kSet) co_return;
+  if (!was_ready) {  // a start that fails has its own words; only one that goes on is given up
+    if (over()) co_return;
+    give_up();
+  }
   system_line(i, "its log was cut off when keeper restarted; another instance takes its place");
   stop(i.source.instance, StopKind::kDrain);
 }

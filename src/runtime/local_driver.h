@@ -25,7 +25,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   static constexpr Duration kDrainTime = std::chrono::seconds(10);    // CONTRACT: SIGTERM, then SIGKILL
   static constexpr Duration kSandboxTime = std::chrono::seconds(15);  // for sandboxd to make the container
   static constexpr Duration kKeeperLag = std::chrono::milliseconds(100);  // for keeper to pass on what was printed
-  static constexpr Duration kEndTime = std::chrono::milliseconds(500);  // from the end of a program's output to word of its exit
+  static constexpr Duration kEndTime = std::chrono::milliseconds(200);  // from the end of a program's output to word of its exit
   static constexpr Duration kProbeTime = std::chrono::seconds(2);     // one health probe of an own server
 
   LocalDriver(Loop& loop, const Logger& logger, FunctionLog& log, std::string run_dir);
