@@ -269,10 +269,11 @@ Result<ProgramProcess> fork_program(const ParkedParts& parts) {
   if (!word) ::_exit(word.error().code() == ErrorCode::kUnavailable ? 0 : 127);
   const int report = word->report.get();
   if (auto finished = finish_world(*word); !finished) give_up(report, "mount", finished.error());
+  // Before the program runs: until then ".." of a folder at the root leads to the old one, and a relative link by way of it to nothing.
+  if (auto gone = let_go_of_old_root(); !gone) give_up(report, "mount", gone.error());
   if (auto passed = pass_on(program.socket.get(), *word); !passed) give_up(report, "process", passed.error());
   // What was passed on is the program's alone: a pipe of which init held an end would never end.
   word->program.clear();
-  if (auto gone = let_go_of_old_root(); !gone) give_up(report, "mount", gone.error());
   tell_of_exec(program.result.get(), report);
   if (word->plan.spare && !become(seat, report)) ::_exit(0);
   reap(parts, program.pid, report);

@@ -99,6 +99,23 @@ def test_app_that_is_a_symlink_is_the_runtimes_folder(box):
     assert failed["phase"] == "process" and "/app/bin/sh" in failed["message"]
 
 
+def test_the_way_up_leads_to_the_containers_own_root(box):
+    """The program's first lookup goes to the root by ".." and back, as the relative link to a dynamic loader does: at no moment of the start does
+    that lead to the root which the container was made under. Many starts, because the moment is short."""
+    def fill(top):
+        box.put_program(top)
+        (top / "usr" / "lib").mkdir(parents=True)
+    layer = box.make_layer(fill)
+    client = box.connect()
+    for _ in range(20):
+        for id_ in [box.boot(layers=[layer], argv=["/usr/lib/../../app/attack"]) for _ in range(10)]:
+            started = client.wait(sb.STARTED, id_)
+            for fd in started["fds"]:
+                os.close(fd)
+            box.signal(id_, 1)
+            client.wait(sb.EXITED, id_)
+
+
 def test_devices_and_pipes_in_a_layer_are_dead(box):
     """As a deceived unpacker would leave them: the layer's mount has nodev."""
     def fill(top):
