@@ -6,7 +6,24 @@ maven="$maven -Dmaven.repo.local=${SKERRY_DEPS:-/tmp}/repository"
 if [ -n "${SKERRY_BUILD_COMMAND:-}" ]; then
   sh -c "$SKERRY_BUILD_COMMAND"
 fi
-$maven -DskipTests package
+# What has packaged once needs no network again; what a source has made necessary since (an annotation's processor) may.
+run_maven() {
+  if [ -f "${SKERRY_DEPS:-/tmp}/repository/.complete" ]; then
+    if $maven -o "$@" >/tmp/maven.log 2>&1; then return 0; fi
+    if ! grep -q 'offline mode' /tmp/maven.log; then
+      cat /tmp/maven.log
+      return 1
+    fi
+  fi
+  trust_machine
+  $maven "$@"
+}
+# The shim meanwhile: a function needs it, a server of the author's does not mind.
+mkdir /tmp/shim
+javac -J-Xshare:auto -J-XX:TieredStopAtLevel=1 -XDstringConcat=inline -d /tmp/shim "$here"/skerry/*.java &
+shim=$!
+# shellcheck disable=SC2046  # goals and options are words
+run_maven -DskipTests $(maven_goals)
 
 heap=$((${SKERRY_MEMORY_MB:-256} * 6 / 10))
 flags="\"-Xmx${heap}m\",\"-XX:+UseSerialGC\",\"-XX:TieredStopAtLevel=1\",\"-Xshare:auto\""
@@ -36,12 +53,10 @@ if [ ! -f target/classes/functions/Function.class ]; then
   echo "none of target/quarkus-app/, a jar with Main-Class in target/, or a class functions.Function with void handle(HttpExchange) came out of the build" >&2
   exit 1
 fi
-if grep -q '<dependency>' pom.xml; then
-  $maven dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/tmp/libraries
-fi
+wait "$shim"
 mkdir -p "$SKERRY_OUT/classes" "$SKERRY_OUT/lib" "$SKERRY_OUT/shim"
 cp -r target/classes/. "$SKERRY_OUT/classes"
 [ ! -d /tmp/libraries ] || cp /tmp/libraries/*.jar "$SKERRY_OUT/lib"
-javac -XDstringConcat=inline -d "$SKERRY_OUT/shim" "$here"/skerry/*.java
+cp -r /tmp/shim/. "$SKERRY_OUT/shim"
 # The launcher moves the listening socket to standard input, where Java takes it over.
 record functions.Function handler "\"sh\",\"-c\",\"exec \\\"\$@\\\" <&3 3<&-\",\"sh\",\"java\",$flags,\"--add-opens=java.base/java.io=ALL-UNNAMED\",\"-cp\",\"/app/classes:/app/shim:/app/lib/*\",\"skerry.Shim\"" ''

@@ -4,6 +4,7 @@
 exec 3>&1 1>&2
 . "$(dirname "$0")/maven.sh"
 cat >/dev/null
+trust_machine
 if [ -z "${SKERRY_SOURCES:-}" ]; then
   # Where Maven would go: a mirror of the machine's settings (their comments are full of examples), else what its super POM names.
   central=
@@ -17,14 +18,15 @@ if [ -z "${SKERRY_SOURCES:-}" ]; then
   reach "$central"
 fi
 maven="$maven -Dmaven.repo.local=/tmp/repository"
-if ! $maven -DskipTests package >/tmp/maven.log 2>&1; then
+# shellcheck disable=SC2046  # goals and options are words
+if ! $maven -DskipTests $(maven_goals) >/tmp/maven.log 2>&1; then
   if grep -qE 'Could not (resolve|transfer|find)|ResolutionException|Unresolveable|UnresolvableModel|Connection refused|timed out' /tmp/maven.log; then
     cat /tmp/maven.log
     exit 1
   fi
   echo "not everything that the build will ask for is known: the project does not package yet"
-elif grep -q '<dependency>' pom.xml; then
-  $maven dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/tmp/libraries || true
+else
+  touch /tmp/repository/.complete
 fi
 mkdir -p /tmp/repository
 tar -C /tmp --sort=name -cf - repository >&3
