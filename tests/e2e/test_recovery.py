@@ -8,9 +8,10 @@ import signal
 import sqlite3
 import ssl
 import subprocess
+import time
 
 import pytest
-from conftest import BIN, ROOT, Skerry
+from conftest import ROOT, Skerry
 
 HELLO = ROOT / "examples" / "hello-python"
 DISK_MB = 300  # Python's image, and room for a few functions
@@ -191,7 +192,11 @@ def processes_with(word):
 
 
 def parent_of(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    """0 when it is gone."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def start_again(skerry, name, old):
@@ -301,8 +306,9 @@ def test_a_build_whose_container_is_killed_says_so_and_ships_again(skerry):
         init = processes_with(seconds)[0]
         # init of the container is the last one before the platform's own processes.
         platform = {skerry.process.pid, *skerry.processes().values()}
-        while parent_of(init) not in platform:
-            init = parent_of(init)
+        while (parent := parent_of(init)) not in platform:
+            assert parent, "the build's container ended by itself"
+            init = parent
         os.kill(init, signal.SIGKILL)
         result = shipping.result()
     assert result.returncode == 6 and "signal 9" in result.stderr, (result.stdout, result.stderr)
@@ -310,14 +316,16 @@ def test_a_build_whose_container_is_killed_says_so_and_ships_again(skerry):
 
 
 def test_an_unpacker_that_is_killed_says_so_and_the_same_bytes_ship_again(skerry):
-    files = {"func.toml": MANIFEST.format("killedunpack"), "func.py": TALKS, **{f"many__{n}": f"{n} {os.urandom(4).hex()}" for n in range(6000)}}
+    # Enough to be unpacked for some hundred milliseconds.
+    files = {"func.toml": MANIFEST.format("killedunpack"), "func.py": TALKS, "zeros": "0" * (120 << 20)}
     filler = skerry.processes()["filler"]
-    children = pathlib.Path(f"/proc/{filler}/task/{filler}/children")
+    helpers = lambda: [pid for pid in processes_with("skerry-unpack") if parent_of(pid) == filler]
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         shipping = pool.submit(skerry.ship, None, **files)
-        skerry.wait(lambda: children.read_text().split() or shipping.done(), "nothing was unpacked")
-        for pid in children.read_text().split():
-            os.kill(int(pid), signal.SIGKILL)
+        while not (unpacking := helpers()) and not shipping.done():
+            time.sleep(0.001)
+        for pid in unpacking:
+            os.kill(pid, signal.SIGKILL)
         result = shipping.result()
     assert result.returncode != 0 and "unpack" in result.stderr, (result.stdout, result.stderr)
     assert not [p for p in (skerry.state / "layers").iterdir() if p.name.startswith(".tmp-")]
