@@ -56,9 +56,19 @@ def test_raw_path_is_kept_beside_the_decoded_one(shim):
     assert request["path"] == "/request/ü/%25"
 
 
-@pytest.mark.parametrize("query", ("x=1", "x=1&x=2&y", "q=a%20b+c%26", "empty=", "=", "a=%C3%BC&b=%zz", "u=https://example.com/?a=b", ""))
+@pytest.mark.parametrize("query", ("x=1", "x=1&x=2&y", "q=a%20b+c%26", "empty=", "=", "a=%C3%BC", "u=https://example.com/?a=b", ""))
 def test_query_reaches_the_handler_raw(shim, query):
     assert shim.ask("GET", f"/request?{query}").json()["query"] == query
+
+
+@pytest.mark.needs("stray_escapes")
+def test_query_that_is_no_escape_reaches_the_handler_raw(shim):
+    assert shim.ask("GET", "/request?a=%zz&b=%").json()["query"] == "a=%zz&b=%"
+
+
+def test_odd_targets_are_answered(shim):
+    for target in ("/request?a=%zz&b=%", "/request?q={}|^`", "/request//x"):
+        assert shim.ask("GET", target).status == 200
 
 
 def test_scheme_and_caller_are_the_public_ones(shim):

@@ -82,6 +82,9 @@ final class BodyIn extends InputStream {
 
     /** Reads what the handler left, at most {@code bound}; false when there is more. */
     boolean drain(int bound) throws IOException {
+        if (left > bound) {
+            return false;
+        }
         byte[] buffer = new byte[8192];
         int drained = 0;
         for (int n = read(buffer, 0, buffer.length); n >= 0; n = read(buffer, 0, buffer.length)) {

@@ -54,7 +54,6 @@ final class Connection implements Runnable {
                 if (head == null) {
                     return;
                 }
-                busy = true;
                 boolean again = serve(new Exchange(head, in, out));
                 busy = false;
                 if (!again) {
@@ -83,8 +82,8 @@ final class Connection implements Runnable {
         return exchange.reusable() && exchange.drain(DRAIN);
     }
 
-    /** The bytes up to and without the empty line; null at the end of the connection. */
-    private static String readHead(InputStream in) throws IOException {
+    /** The bytes up to and without the empty line; null at the end of the connection. From its first byte on a request is in progress. */
+    private String readHead(InputStream in) throws IOException {
         ByteBuffer bytes = ByteBuffer.allocate(8192);
         int matched = 0;
         while (matched < 4) {
@@ -92,6 +91,7 @@ final class Connection implements Runnable {
             if (c < 0) {
                 return null;
             }
+            busy = true;
             if (!bytes.hasRemaining()) {
                 if (bytes.capacity() >= MAX_HEAD) {
                     throw new IOException("head over its bound");

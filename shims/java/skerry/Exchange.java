@@ -33,7 +33,7 @@ final class Exchange extends HttpExchange {
         String[] lines = head.split("\r\n");
         String[] first = lines[0].split(" ");
         method = first[0];
-        uri = URI.create(first[1].startsWith("//") ? "/." + first[1] : first[1]);
+        uri = URI.create(first[1].startsWith("//") ? "/." + escaped(first[1]) : escaped(first[1]));
         for (int i = 1; i < lines.length; i++) {
             int colon = lines[i].indexOf(':');
             requestHeaders.add(lines[i].substring(0, colon), lines[i].substring(colon + 1).trim());
@@ -43,6 +43,25 @@ final class Exchange extends HttpExchange {
         this.in = new BodyIn(in, chunked, length == null ? 0 : Long.parseLong(length));
         this.requestBody = this.in;
         this.raw = raw;
+    }
+
+    /** What a target may have and java.net.URI may not: escaped, instead of refused. */
+    private static String escaped(String target) {
+        StringBuilder out = null;
+        for (int i = 0; i < target.length(); i++) {
+            char c = target.charAt(i);
+            boolean fits = c == '%' ? i + 2 < target.length() && Character.digit(target.charAt(i + 1), 16) >= 0 && Character.digit(target.charAt(i + 2), 16) >= 0
+                    : c > ' ' && c < 0x7f && "\"<>\\^`{|}[]#".indexOf(c) < 0;
+            if (!fits && out == null) {
+                out = new StringBuilder(target.substring(0, i));
+            }
+            if (out != null && fits) {
+                out.append(c);
+            } else if (out != null) {
+                out.append(String.format("%%%02X", (int) c));
+            }
+        }
+        return out == null ? target : out.toString();
     }
 
     @Override

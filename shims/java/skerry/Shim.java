@@ -9,7 +9,6 @@ import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
 import java.lang.reflect.InvocationTargetException;
-import java.nio.channels.ClosedChannelException;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
@@ -28,6 +27,7 @@ public final class Shim {
     private static final long STOP_MS = 10_000;
 
     private static FileOutputStream status;
+    private static volatile boolean stopping;
     private static final Set<Connection> connections = ConcurrentHashMap.newKeySet();
 
     private Shim() {}
@@ -48,14 +48,17 @@ public final class Shim {
             say("{\"phase\":\"code\"}");
             function = type.getDeclaredConstructor().newInstance();
             handle = MethodHandles.publicLookup().findVirtual(type, "handle", MethodType.methodType(void.class, HttpExchange.class)).bindTo(function);
-        } catch (InvocationTargetException wrapped) {
+        } catch (InvocationTargetException | ExceptionInInitializerError wrapped) {
             fail(wrapped.getCause());
+            return;
+        } catch (NoSuchMethodException | IllegalAccessException missing) {
+            fail(new NoSuchMethodException("functions.Function must be public, with a public constructor without parameters and a public void handle(HttpExchange)"));
             return;
         } catch (Throwable error) {
             fail(error);
             return;
         }
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(listener, function)));
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(function)));
         say("{\"phase\":\"ready\"}");
         status.close();
         serve(listener, handle);
@@ -74,11 +77,10 @@ public final class Shim {
 
     private static void serve(ServerSocketChannel listener, MethodHandle handle) throws IOException {
         while (true) {
-            SocketChannel channel;
-            try {
-                channel = listener.accept();
-            } catch (ClosedChannelException stopped) {
-                return;
+            SocketChannel channel = listener.accept();
+            if (stopping) {
+                channel.close();
+                continue;
             }
             Connection connection = new Connection(channel, handle, connections::remove);
             connections.add(connection);
@@ -87,21 +89,25 @@ public final class Shim {
     }
 
     /** SIGTERM: no new connection, idle ones closed, requests in progress waited for, then the author's stop() or close(). */
-    private static void stop(ServerSocketChannel listener, Object function) {
-        try {
-            listener.close();
-        } catch (IOException ignored) {
-            // It is gone either way.
-        }
+    private static void stop(Object function) {
+        // Not closed: java closes an inherited channel by pointing descriptors 0, 1 and 2 at /dev/null, and what is said from here on would be lost.
+        stopping = true;
         long end = System.currentTimeMillis() + STOP_MS;
         connections.forEach(Connection::closeWhenIdle);
         while (!connections.isEmpty() && System.currentTimeMillis() < end) {
             try {
                 Thread.sleep(5);
             } catch (InterruptedException interrupted) {
-                return;
+                break;
             }
         }
+        callStopHook(function);
+        System.out.flush();
+        // Of a shutdown that was asked for: the JVM by itself would end with 143.
+        Runtime.getRuntime().halt(0);
+    }
+
+    private static void callStopHook(Object function) {
         for (String name : new String[] {"stop", "close"}) {
             try {
                 function.getClass().getMethod(name).invoke(function);

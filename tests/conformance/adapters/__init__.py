@@ -13,7 +13,7 @@ LANGUAGES = ("python", "node", "go", "java")
 
 CAPABILITIES = frozenset({
     "request_stream", "response_stream", "duplex", "lazy_body", "told", "headers_apart", "raw_path",
-    "start_hook", "start_cfg", "stop_hook", "websocket",
+    "start_hook", "start_cfg", "stop_hook", "websocket", "stray_escapes",
 })
 
 HERE = Path(__file__).resolve().parent

@@ -11,7 +11,7 @@ GO = os.environ.get("CONFORMANCE_GO", "go")
 RUN_ENVIRONMENT = {"GOMAXPROCS": "1", "GOMEMLIMIT": "230MiB"}
 BUILD_TIMEOUT_S = 300
 
-HANDLE = frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "told", "headers_apart", "raw_path"})
+HANDLE = frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "told", "headers_apart", "raw_path", "stray_escapes"})
 
 
 class Go(Adapter):

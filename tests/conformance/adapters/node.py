@@ -13,9 +13,9 @@ class Node(Adapter):
     spares = True
     variants = (
         # The whole body is given to the handler, so nothing of it can be streamed, or left unread.
-        Variant("handle", frozenset({"response_stream", "told", "start_hook", "stop_hook"})),
+        Variant("handle", frozenset({"response_stream", "told", "start_hook", "stop_hook", "stray_escapes"})),
         # The Web API has no hooks, joins repeated request headers, and has no path but the URL's.
-        Variant("fetch", frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "told"})),
+        Variant("fetch", frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "told", "stray_escapes"})),
     )
     failures = (
         Failure("syntax_error", "SyntaxError"),

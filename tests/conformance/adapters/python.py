@@ -11,7 +11,7 @@ from adapters import Adapter, Failure, Program, SHIMS, Variant
 # CONFORMANCE_PYTHON names another version's.
 INTERPRETER = os.environ.get("CONFORMANCE_PYTHON", "/usr/bin/python3")
 
-ASGI = frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "told", "headers_apart", "raw_path", "start_hook", "stop_hook"})
+ASGI = frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "told", "headers_apart", "raw_path", "start_hook", "stop_hook", "stray_escapes"})
 
 
 class Python(Adapter):
@@ -20,7 +20,7 @@ class Python(Adapter):
     variants = (
         Variant("new", ASGI | {"start_cfg"}),
         Variant("asgi", ASGI | {"websocket"}),
-        Variant("wsgi", frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "raw_path"})),
+        Variant("wsgi", frozenset({"request_stream", "response_stream", "duplex", "lazy_body", "raw_path", "stray_escapes"})),
     )
     failures = (
         Failure("syntax_error", "SyntaxError"),

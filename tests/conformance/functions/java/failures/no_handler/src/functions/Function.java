@@ -1,0 +1,5 @@
+package functions;
+
+public class Function {
+    public void handle(String another) {}
+}
