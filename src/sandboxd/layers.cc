@@ -178,7 +178,10 @@ void Filler::finish_unpack() {
   int status = 0;
   ::waitpid(u->pid, &status, 0);
   const auto bytes = read_all(u->result.get(), kMaxMessage);
-  auto done = bytes && !bytes->empty() ? decode_layer_done(*bytes) : fail(ErrorCode::kForbidden, "the archive made the unpacker fail (status {})", status);
+  const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;  // by us when its time is over, by the kernel for memory, or by an operator
+  auto done = bytes && !bytes->empty() ? decode_layer_done(*bytes)
+              : killed                ? fail(ErrorCode::kUnavailable, "the unpacker was killed; try again")
+                                      : fail(ErrorCode::kForbidden, "the archive made the unpacker fail (status {})", status);
   LayerDone result = done ? *done : failed(done.error());
   if (result.ok) {
     const UnpackLayer& r = u->job.request;

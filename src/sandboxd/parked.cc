@@ -184,8 +184,8 @@ Result<void> finish_world(const Word& word) {
   }
 }
 
-// A spare's init: true when it has become an instance. False when nobody wants it, or its runtime has ended.
-bool become(int seat, int report) {
+// True when something is to be heard at the seat (its end, too); false when the program's process has ended before.
+bool wait_for_word(int seat) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
@@ -198,7 +198,12 @@ bool become(int seat, int report) {
   while (::poll(waited, 2, -1) < 0) {
     if (errno != EINTR) return false;
   }
-  if (waited[1].revents != 0) return false;
+  return waited[1].revents == 0;
+}
+
+// A spare's init: true when it has become an instance. False when nobody wants it, or its runtime has ended.
+bool become(int seat, int report) {
+  if (!wait_for_word(seat)) return false;
   auto assignment = hear_assignment(seat);
   if (!assignment) return false;
   const auto finish = [&]() -> Result<void> {
@@ -265,6 +270,7 @@ Result<ProgramProcess> fork_program(const ParkedParts& parts) {
   };
   say_ready(seat, prepare());
 
+  if (!wait_for_word(seat)) ::_exit(0);
   auto word = hear(seat);
   if (!word) ::_exit(word.error().code() == ErrorCode::kUnavailable ? 0 : 127);
   const int report = word->report.get();

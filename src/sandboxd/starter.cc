@@ -2,6 +2,7 @@
 #include "sandboxd/starter.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +20,8 @@ namespace skerry::sandbox {
 namespace {
 
 
+
+constexpr const char* kLaunch = "launch";  // never told: the parked container is gone, not the start
 
 // As many descriptors as this process may have; how many that is.
 size_t raise_descriptor_limit() {
@@ -97,11 +100,26 @@ void Starter::read_filler() {
 }
 
 void Starter::serve_waiting() {
-  while (!waiting_.empty() && !pool_.empty()) {
+  while (!waiting_.empty()) {
+    auto slot = take_slot();
+    if (!slot) return;
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
-    make_container(std::move(next));
+    make_container(std::move(next), std::move(*slot));
   }
+}
+
+// The next whose parked container lives: one that was killed while it waited costs nobody a start.
+std::optional<Slot> Starter::take_slot() {
+  while (!pool_.empty()) {
+    Slot slot = std::move(pool_.front());
+    pool_.pop_front();
+    pollfd ended{slot.process.get(), POLLIN, 0};
+    if (::poll(&ended, 1, 0) == 0) return slot;
+    logger_.warn("a parked container ended", {{"slot", slot.index}});
+    tell_reaper(slot.index, {});
+  }
+  return std::nullopt;
 }
 
 Result<UniqueFd> Starter::connect_at_once(const std::string& path) {
@@ -122,9 +140,7 @@ void Starter::fail_start(const Waiting& start, std::string_view phase, const Err
   send(start.client, StartFailed{start.request, start.plan.id, std::string(phase), error.message(), static_cast<uint8_t>(error.code())});
 }
 
-void Starter::make_container(Waiting start) {
-  Slot slot = std::move(pool_.front());
-  pool_.pop_front();
+void Starter::make_container(Waiting start, Slot slot) {
   const uint32_t index = slot.index;
   Container container;
   container.id = start.plan.id;
@@ -138,10 +154,17 @@ void Starter::make_container(Waiting start) {
   const char* phase = "slot";
   if (auto made = make_container_in(std::move(slot), start, container, phase); !made) {
     mounts_.let_go();
+    if (phase == kLaunch) {
+      // It was killed after take_slot() looked: another one starts it.
+      remove_files(start.plan.id);
+      waiting_.push_front(std::move(start));
+      return tell_reaper(index, {});
+    }
     fail_start(start, phase, made.error());
     return tell_reaper(index, start.plan.id);
   }
   mounts_.let_go();
+  if (!start.again) container.retry = std::move(start);
   const std::string id = container.id;
   watch(containers_.emplace(id, std::move(container)).first->second);
 }
@@ -176,6 +199,7 @@ Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& co
   container.mount_us = us_between(begin, now());
   container.launched_at = now();
   phase = "process";
+  phase = kLaunch;
   TRY_ASSIGN(container.process, launch(slot, plan, start.fds[0].get(), root.mount.get(), program));
   if (plan.transport == Transport::kTcp) container.net_namespace = std::move(slot.net_namespace);
   if (plan.spare) {

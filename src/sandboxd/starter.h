@@ -76,6 +76,7 @@ class Starter {
     StartPlan plan;
     std::vector<UniqueFd> fds;
     TimePoint since;
+    bool again = false;  // a container ended under it before: not a third time
   };
   struct Container {
     std::string id;
@@ -99,7 +100,8 @@ class Starter {
     // While it is a spare: what kind, and what it takes to make an instance of it.
     std::string spare_kind;
     bool prestarted = false;  // it was one
-    std::optional<Waiting> retry;  // what it is to become, until it has: a spare that ends before costs a slow start and nothing else
+    // What it is to become, until it has: a parked container or a spare that ends before costs a slow start and nothing else.
+    std::optional<Waiting> retry;
     bool executed = false;
     Slot slot;
     UniqueFd top, assignment;
@@ -119,7 +121,8 @@ class Starter {
   void handle(Client& client, ClientMessage message, std::vector<UniqueFd> fds);
   void on_start(Client& client, const Start& start, std::vector<UniqueFd> fds);
   Result<StartPlan> read_plan(const Client& client, const std::vector<UniqueFd>& fds);
-  void make_container(Waiting start);
+  void make_container(Waiting start, Slot slot);
+  std::optional<Slot> take_slot();
   // `phase` is the step that an error belongs to, by the words of StartFailed.
   Result<void> make_container_in(Slot slot, Waiting& start, Container& container, const char*& phase);
   Result<ProgramFds> make_program_descriptors(const Waiting& start, Container& container, std::vector<UniqueFd>& program_ends);
@@ -131,12 +134,12 @@ class Starter {
   Result<std::vector<UniqueFd>> make_sockets(const Container& container, size_t count);
   Result<void> keep_spares(const std::vector<UniqueFd>& fds);
   void make_spares();
-  Result<void> make_spare(SpareKind& kind, const std::string& key);
+  Result<void> make_spare(SpareKind& kind, const std::string& key, Slot slot);
   void on_spare_status(const std::string& id);
   void on_spare_exit(Container& container);
   // True when a spare is to become it; `start` is taken then.
   bool start_from_spare(Waiting& start);
-  // Of a spare that could not become what it was to.
+  // Of a container that ended before it became what it was to.
   void boot_instead(Container& container);
   Result<void> become(Waiting& start, Container& container);
   void drop_spare(const std::string& id);
@@ -146,7 +149,7 @@ class Starter {
   void on_report(const std::string& id);
   void on_exit(const std::string& id);
   void on_out_of_memory(const std::string& id);
-  void kill_container(const Container& container);
+  void kill_container(Container& container);
   void adopt();
   void list(Client& client, uint64_t request);
   void send(int client, const StarterMessage& message, std::span<const int> fds = {});

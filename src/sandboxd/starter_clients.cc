@@ -186,8 +186,9 @@ void Starter::handle(Client& client, ClientMessage message, std::vector<UniqueFd
     return allowed ? &it->second : nullptr;
   };
   if (const auto* signal = std::get_if<Signal>(&message)) {
-    const Container* c = find(signal->id);
+    Container* c = find(signal->id);
     if (c == nullptr) return;
+    c->retry.reset();
     if (signal->kind == SignalKind::kKill) return kill_container(*c);
     // A frozen process takes no signal until it is thawed.
     (void)cgroups_->set_frozen(settings_.group_name(c->index), false);

@@ -46,7 +46,8 @@ void Starter::on_report(const std::string& id) {
       c.failed = true;
       report.phase[sizeof report.phase - 1] = report.message[sizeof report.message - 1] = '\0';
       logger_.warn("a start failed", {{"id", id}, {"phase", report.phase}, {"error", report.message}});
-      if (!c.spare_kind.empty() || c.retry) break;
+      if (!c.spare_kind.empty() || (c.prestarted && c.retry)) break;
+      c.retry.reset();
       send(recipient(c), StartFailed{c.request, id, report.phase, report.message, static_cast<uint8_t>(report.status)});
       break;
     }
@@ -96,7 +97,8 @@ void Starter::on_exit(const std::string& id) {
   if (tell) send(client, exited);
 }
 
-void Starter::kill_container(const Container& c) {
+void Starter::kill_container(Container& c) {
+  c.retry.reset();  // it is meant to end
   // A frozen process does not die before it is thawed (cgroup v1).
   (void)cgroups_->set_frozen(settings_.group_name(c.index), false);
   ::syscall(SYS_pidfd_send_signal, c.process.pidfd.get(), SIGKILL, nullptr, 0);

@@ -74,10 +74,12 @@ void Starter::make_spares() {
     if (now() - it->second.launched_at > kSpareTime) kill_container(it->second);
     return;
   }
-  if (!waiting_.empty() || pool_.empty() || spares() >= kMaxSpares) return;
+  if (!waiting_.empty() || spares() >= kMaxSpares) return;
   for (auto& [key, kind] : spare_kinds_) {
     if (kind.ready.size() >= kind.wanted || now() < kind.not_before || containers_.size() >= max_containers_) continue;
-    if (auto made = make_spare(kind, key); !made) {
+    auto slot = take_slot();
+    if (!slot) return;
+    if (auto made = make_spare(kind, key, std::move(*slot)); !made) {
       logger_.warn("a spare cannot be made", {{"error", made.error().message()}});
       kind.not_before = now() + kind.pause;
       kind.pause = std::min(2 * kind.pause, kLastSparePause);
@@ -86,13 +88,11 @@ void Starter::make_spares() {
   }
 }
 
-Result<void> Starter::make_spare(SpareKind& kind, const std::string& key) {
+Result<void> Starter::make_spare(SpareKind& kind, const std::string& key, Slot slot) {
   kind.plan.id = new_ulid();
   Waiting start{-1, 0, kind.plan, {}, now()};
   TRY_ASSIGN(UniqueFd plan, make_sealed_memfd("spare", kind.plan.encode()));
   start.fds.push_back(std::move(plan));
-  Slot slot = std::move(pool_.front());
-  pool_.pop_front();
   Container container;
   container.id = kind.plan.id;
   container.transport = kind.plan.transport;
@@ -154,14 +154,15 @@ bool Starter::start_from_spare(Waiting& start) {
   const std::string spare_id = c.id;
   auto became = become(start, c);
   mounts_.let_go();
-  c.retry = std::move(start);
   if (!became) {
     logger_.warn("a spare could not become an instance", {{"id", c.id}, {"error", became.error().message()}});
     remove_files(spare_id);
     kill_container(c);
+    c.retry = std::move(start);
     boot_instead(c);
     return true;
   }
+  c.retry = std::move(start);
   node.key() = c.id;
   watch(containers_.insert(std::move(node)).position->second);
   return true;
@@ -171,6 +172,7 @@ void Starter::boot_instead(Container& c) {
   remove_files(c.retry->plan.id);
   tell_reaper(c.index, {});
   c.retry->plan.runtime_layers = 0;  // not from a spare again
+  c.retry->again = !c.prestarted;
   waiting_.push_front(std::move(*c.retry));
   c.retry.reset();
   serve_waiting();
@@ -189,6 +191,7 @@ Result<void> Starter::become(Waiting& start, Container& c) {
   if (::rename(socket_path(c.id).c_str(), socket_path(plan.id).c_str()) != 0) return fail_errno("name the socket of {}", plan.id);
   c.id = plan.id;
   c.label = plan.label;
+  c.prestarted = true;
   c.request = start.request;
   c.client = start.client;
   c.slot_us = 0;
@@ -207,7 +210,6 @@ Result<void> Starter::become(Waiting& start, Container& c) {
   TRY(assign(c.slot.seat.get(), assignment));
   c.slot = {};
   c.spare_kind.clear();
-  c.prestarted = true;
   if (auto written = write_state({c.id, c.index, c.process.pid, c.transport, c.label}, settings_); !written)
     logger_.error("an instance will not outlive starter", {{"id", c.id}, {"error", written.error().message()}});
   return {};
