@@ -14,6 +14,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import sun.misc.Signal;
 
 /**
  * Serves the class {@code functions.Function} on the listening socket that the platform made; shims/README.md is the protocol.
@@ -58,7 +59,8 @@ public final class Shim {
             fail(error);
             return;
         }
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(function)));
+        // No shutdown hook: it would run beside the author's own, for System.exit in a handler too, and could not make the status 0.
+        Signal.handle(new Signal("TERM"), signal -> stop(function));
         say("{\"phase\":\"ready\"}");
         status.close();
         serve(listener, handle);
@@ -78,18 +80,18 @@ public final class Shim {
     private static void serve(ServerSocketChannel listener, MethodHandle handle) throws IOException {
         while (true) {
             SocketChannel channel = listener.accept();
-            if (stopping) {
-                channel.close();
-                continue;
-            }
             Connection connection = new Connection(channel, handle, connections::remove);
             connections.add(connection);
+            // Asked after it is in the set: one that came during the stop is closed here or there.
+            if (stopping) {
+                connection.closeWhenIdle();
+            }
             new Thread(connection, "request").start();
         }
     }
 
     /** SIGTERM: no new connection, idle ones closed, requests in progress waited for, then the author's stop() or close(). */
-    private static void stop(Object function) {
+    private static synchronized void stop(Object function) {
         // Not closed: java closes an inherited channel by pointing descriptors 0, 1 and 2 at /dev/null, and what is said from here on would be lost.
         stopping = true;
         long end = System.currentTimeMillis() + STOP_MS;
@@ -103,8 +105,8 @@ public final class Shim {
         }
         callStopHook(function);
         System.out.flush();
-        // Of a shutdown that was asked for: the JVM by itself would end with 143.
-        Runtime.getRuntime().halt(0);
+        // Runs the author's shutdown hooks. Never returns, so that a second signal waits at the lock for the end.
+        System.exit(0);
     }
 
     private static void callStopHook(Object function) {
