@@ -24,9 +24,9 @@ def outside(box):
     listeners = []
     try:
         ip("link", "add", name[:10] + "h", "type", "veth", "peer", "name", "eth0", "netns", name)
-        ip("addr", "add", UPLINK + "/24", "dev", name[:10] + "h")
+        ip("addr", "add", UPLINK + "/30", "dev", name[:10] + "h")
         ip("link", "set", name[:10] + "h", "up")
-        for command in (["addr", "add", OUTSIDE + "/24", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"]):
+        for command in (["addr", "add", OUTSIDE + "/30", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"]):
             ip("-n", name, *command)
         # Sockets born there: the namespace of the thread that makes them.
         def make():

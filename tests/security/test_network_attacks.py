@@ -27,9 +27,9 @@ class Internet:
         self.name, self.seen, self.questions, self.sockets = name, [], [], []
         ip("netns", "add", name)
         ip("link", "add", name + "h", "type", "veth", "peer", "name", "eth0", "netns", name)
-        ip("addr", "add", UPLINK + "/24", "dev", name + "h")
+        ip("addr", "add", UPLINK + "/30", "dev", name + "h")
         ip("link", "set", name + "h", "up")
-        for address in [OUTSIDE + "/24", RESOLVER + "/32", *(a + "/32" for a in PRIVATE)]:
+        for address in [OUTSIDE + "/30", RESOLVER + "/32", *(a + "/32" for a in PRIVATE)]:
             ip("-n", name, "addr", "add", address, "dev", "eth0")
         for command in (["link", "set", "eth0", "up"], ["link", "set", "lo", "up"], ["route", "add", "default", "via", UPLINK]):
             ip("-n", name, *command)
