@@ -24,7 +24,8 @@ import sun.misc.Signal;
  */
 public final class Shim {
     private static final int STATUS_DESCRIPTOR = 4;
-    private static final int MAX_MESSAGE = 2048;
+    private static final int MAX_MESSAGE = 600; // characters: a status line has at most 4 KB when each of them is escaped
+    private static final long ACCEPT_PAUSE_MS = 20;
     private static final long STOP_MS = 10_000;
 
     private static FileOutputStream status;
@@ -77,9 +78,17 @@ public final class Shim {
         Runtime.getRuntime().halt(1);
     }
 
-    private static void serve(ServerSocketChannel listener, MethodHandle handle) throws IOException {
+    private static void serve(ServerSocketChannel listener, MethodHandle handle) throws InterruptedException {
         while (true) {
-            SocketChannel channel = listener.accept();
+            SocketChannel channel;
+            try {
+                channel = listener.accept();
+            } catch (IOException descriptorsUsedUp) {
+                // By the author's code, for now: it must not end the process.
+                descriptorsUsedUp.printStackTrace();
+                Thread.sleep(ACCEPT_PAUSE_MS);
+                continue;
+            }
             Connection connection = new Connection(channel, handle, connections::remove);
             connections.add(connection);
             // Asked after it is in the set: one that came during the stop is closed here or there.
