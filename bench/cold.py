@@ -178,8 +178,9 @@ def rows(report, ours, workerd, crun):
     for name, run in ours:
         against, target = (crun, CRUN_TARGET) if name.startswith("c/") else (workerd, LANGUAGES.get(name.split("/")[0]))
         modes = ", ".join(f"{n} {mode}" for mode, n in sorted(run.modes.items()))
+        tail = harness.percentile(run.samples, 99) / harness.percentile(run.samples, 50)
         report.add(f"cold/{name}", "ms", samples=run.samples, peer=against and ("crun" if against is crun else "workerd"),
-                   peer_value=against and harness.median(against.samples), note=f"zero-cold, first byte; {modes}; ours over the peer's, target <= {target}")
+                   peer_value=against and harness.median(against.samples), note=f"zero-cold, first byte; {modes}; ours over the peer's, target <= {target}; p99 is {tail:.1f}x p50, target <= 3")
         for phase, values in run.phases.items():
             report.add(f"cold/{name}/{phase}", "ms", samples=values, note="as Server-Timing says")
 
