@@ -1,5 +1,7 @@
 # Shared by the scripts beside it: where things are, and how they speak.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Objects of one checkout serve another: paths below the root are cached relative to it.
+export CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
 prefix=/usr/local/lib/skerry
 config=/etc/skerry/skerry.toml
 run_dir=/run/skerry

@@ -31,7 +31,7 @@ class Started:
         listener.listen(16)
         status_read, status_write = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LAUNCH), str(listener.fileno()), str(status_write), str(app), INTERPRETER, str(SHIM / "main.py")],
+            [sys.executable, "-I", "-S", str(LAUNCH), f"{listener.fileno()},{status_write}", str(app), INTERPRETER, str(SHIM / "main.py")],
             pass_fds=(listener.fileno(), status_write), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "SKERRY_APP_DIR": str(app), "LANG": "C.UTF-8", **environment})
         listener.close()
