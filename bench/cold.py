@@ -19,6 +19,7 @@ from daemon import daemon
 SAMPLES = 100
 LANGUAGES = {"go": 1.0, "python": 1.0, "node": 1.0, "java": 1.2}  # target: at most so many times workerd's
 CRUN_TARGET = 0.2
+NOT_COLD = ("warm", "thaw", "wake")
 CLONE_FS, CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x200, 0x20000, 0x4000, 1 << 18, 2
 
 
@@ -30,15 +31,17 @@ class Cold:
         self.samples, self.phases, self.modes = [], {}, {}
 
     def sample(self):
-        self.function.wait_gone()
         time.sleep(harness.SPACE_S)
-        assert not self.function.processes(), f"{self.function.name} is not at zero"
+        if left := self.function.left():
+            raise RuntimeError(f"{self.function.name} is not at zero: {left}")
         took_ms, status, headers = self.caller.get(self.function.host)
         if status != 200:
             raise RuntimeError(f"{self.function.name} answered {status}")
-        self.samples.append(took_ms)
         durations, words = harness.timing(headers.get("server-timing", ""))
         mode = words.get("start", "?")
+        if mode in NOT_COLD:
+            raise RuntimeError(f"{self.function.name} was not at zero: its start was {mode}")
+        self.samples.append(took_ms)
         self.modes[mode] = self.modes.get(mode, 0) + 1
         for phase, ms in durations.items():
             self.phases.setdefault(phase, []).append(ms)
@@ -168,6 +171,8 @@ def contenders(report, d, stack):
                "tls": harness.Caller(("127.0.0.1", d.https), d.tls_context(), functions["c"].host)}
     for caller in callers.values():
         stack.callback(caller.close)
+    for function in functions.values():
+        function.wait_gone()  # a ship tries its function out
     return [(f"{language}/{scheme}", Cold(f, caller, scheme)) for scheme, caller in callers.items() for language, f in functions.items()]
 
 

@@ -3,10 +3,12 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import ssl
 import subprocess
 import sys
+import time
 import urllib.parse
 
 import harness
@@ -28,7 +30,10 @@ class ShipFailed(RuntimeError):
 
 class Daemon(Skerry):
     def start(self):
-        self.config.write_text(self.config.read_text().replace("198.19.0.0/16", SUBNET))
+        text, replaced = re.subn(r'^subnet = ".*"$', f'subnet = "{SUBNET}"', self.config.read_text(), flags=re.M)
+        if replaced != 1:
+            raise RuntimeError("the tests' configuration names no subnet to replace")
+        self.config.write_text(text)
         super().start()
 
     def sweep(self):
@@ -74,12 +79,14 @@ class Daemon(Skerry):
 
 
 class Function:
+    STATE_S = 0.6  # edge tells its state every quarter of a second: what it said before that is no news
+
     def __init__(self, daemon, name, described):
-        self.daemon, self.name = daemon, name
+        self.daemon, self.name, self.id = daemon, name, described["id"]
         self.host = urllib.parse.urlsplit(described["url"]).hostname
 
     def processes(self):
-        """Every process on this machine that was told to be this function. The environment is what it began with: a process cannot take it back by itself."""
+        """Every process on this machine that began as this function. One that became it later (a spare) is known to edge only."""
         found, mark = [], f"SKERRY_FUNCTION={self.name}".encode()
         for pid in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
@@ -87,8 +94,12 @@ class Function:
                     found.append(int(pid))
         return found
 
+    def left(self):
+        return self.processes() or [i["id"] for i in self.daemon.instances() if i["function"] == self.id]
+
     def wait_gone(self):
-        harness.wait_for(lambda: not self.processes(), lambda: f"processes of {self.name} stay: {self.processes()}")
+        time.sleep(self.STATE_S)
+        harness.wait_for(lambda: not self.left(), lambda: f"{self.name} does not end: {self.left()}", pause_s=0.05)
 
 
 @contextlib.contextmanager
