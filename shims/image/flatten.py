@@ -1,4 +1,5 @@
 """The stage `build` of an image: an OCI layout (or what `docker save` writes) below /app becomes one tar of the whole root on standard output. See README.md."""
+import errno
 import gzip
 import hashlib
 import io
@@ -11,6 +12,10 @@ import shutil
 import stat
 import sys
 import tarfile
+import zlib
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import zstd  # noqa: E402
 
 UPLOAD = pathlib.Path(os.environ.get("SKERRY_SRC", "/app"))
 SCRATCH = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / "layout"
@@ -18,13 +23,26 @@ ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), p
 MAX_JSON = 4 << 20
 MAX_LAYERS = 128
 MAX_INDEX_DEPTH = 4
+MAX_LAYER_UNPACKED = 2 << 30  # a layer is no larger than a whole revision may be, nor has it more files
+MAX_ROOT_BYTES = 2 << 30
+MAX_FILES = 300_000
+MAX_NAME_BYTES = 1 << 20  # a tar has long names and their like in blocks of their own, which are read at once
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 RESERVED = ("SKERRY_", "K_", "PORT=", "HOME=", "USER=")
+
+
+UNREADABLE = (OSError, tarfile.TarError, EOFError, KeyError, TypeError, AttributeError, RecursionError, zlib.error, zstd.Broken)
 
 
 def fail(message):
     print(message, file=sys.stderr)
     sys.exit(1)
+
+
+def fail_unreadable(error):
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        fail("the image needs more room than a build has ([build] memory_mb in the daemon's configuration)")
+    fail(f"the image cannot be read: {type(error).__name__}: {error}")
 
 
 def read_json(path, digest=None):
@@ -55,14 +73,19 @@ def find_layout():
     folders = [p for p in UPLOAD.iterdir() if p.is_dir() and not p.is_symlink() and is_layout(p)]
     if len(folders) == 1:
         return folders[0]
-    archives = [p for p in UPLOAD.iterdir() if p.is_file() and p.name.endswith((".tar", ".tar.gz", ".tgz", ".oci"))]
+    files = [p for p in UPLOAD.iterdir() if p.is_file()]
+    archives = files if len(files) == 1 else [p for p in files if p.name.endswith((".tar", ".tar.gz", ".tgz", ".oci"))]
     if folders or len(archives) != 1:
         fail("there is no image here: an OCI layout (index.json, blobs/), a folder with one, or one archive of one is looked for")
     SCRATCH.mkdir(parents=True)
     with tarfile.open(archives[0]) as archive:
+        room = MAX_LAYER_UNPACKED
         for member in archive:
             if not member.isfile():
                 continue  # a layout is files and folders
+            room -= member.size
+            if room < 0:
+                fail(f"`{archives[0].name}` is larger than {MAX_LAYER_UNPACKED >> 30} GB unpacked")
             path = SCRATCH / posixpath.normpath("/" + member.name).lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "wb") as file:
@@ -72,12 +95,17 @@ def find_layout():
     return SCRATCH
 
 
-def blob(layout, descriptor):
+def checked_digest(descriptor):
     digest = str(descriptor.get("digest", ""))
     kind, _, hex_ = digest.partition(":")
     if kind != "sha256" or len(hex_) != 64 or not all(c in "0123456789abcdef" for c in hex_):
         fail(f"the image names a blob by `{digest[:100]}`, which is no sha256 digest")
-    return layout / "blobs" / "sha256" / hex_, digest
+    return digest
+
+
+def blob(layout, descriptor):
+    digest = checked_digest(descriptor)
+    return layout / "blobs" / "sha256" / digest.partition(":")[2], digest
 
 
 def find_manifest(layout, index, depth=0):
@@ -126,12 +154,43 @@ def open_image(layout):
     return config, layers
 
 
+class Bounded:
+    """A layer's bytes as they are once decompressed. What unfolds to more than a layer may be is stopped, not unpacked."""
+
+    def __init__(self, file, name):
+        self.file, self.name = file, name
+
+    def read(self, count):
+        if count > MAX_NAME_BYTES:
+            fail(f"layer {self.name}: a name is larger than {MAX_NAME_BYTES >> 20} MB")
+        data = self.file.read(count)
+        self.check(self.file.tell())
+        return data
+
+    def seek(self, to, whence=io.SEEK_SET):
+        self.check(to)
+        return self.file.seek(to, whence)
+
+    def tell(self):
+        return self.file.tell()
+
+    def seekable(self):
+        return True
+
+    def check(self, to):
+        if to > MAX_LAYER_UNPACKED:
+            fail(f"layer {self.name} is larger than {MAX_LAYER_UNPACKED >> 30} GB unpacked")
+
+
 def open_layer(path):
-    with open(path, "rb") as file:
-        magic = file.read(4)
+    file = open(path, "rb")
+    magic = file.read(4)
+    file.seek(0)
     if magic == b"\x28\xb5\x2f\xfd":
-        fail(f"layer {path.name[:12]} is compressed with zstd, which is not read here; gzip is")
-    return tarfile.open(fileobj=gzip.open(path) if magic[:2] == b"\x1f\x8b" else open(path, "rb"))
+        file = io.BufferedReader(zstd.Reader(file), 1 << 16)
+    elif magic[:2] == b"\x1f\x8b":
+        file = gzip.GzipFile(fileobj=file)
+    return tarfile.open(fileobj=Bounded(file, path.name[:12]), mode="r:")
 
 
 class Root:
@@ -140,6 +199,14 @@ class Root:
     def __init__(self):
         self.kinds = {}  # path -> "d", "i" (a folder nobody described yet) or "f"
         self.removed, self.opaque = set(), set()
+        self.bytes = self.files = 0  # of what was written
+
+    def count(self, size):
+        self.bytes, self.files = self.bytes + size, self.files + 1
+        if self.bytes > MAX_ROOT_BYTES:
+            fail(f"the image is larger than {MAX_ROOT_BYTES >> 30} GB unpacked")
+        if self.files > MAX_FILES:
+            fail(f"the image has more than {MAX_FILES} files")
 
     def hides(self, path, is_folder):
         at = path
@@ -158,7 +225,9 @@ class Root:
 def apply_layer(layer, root, out):
     """Writes what the layers above leave of this one; then this one is above the next."""
     here, removed, opaque, written, replaced = {}, set(), set(), set(), {}
-    for member in layer:
+    for number, member in enumerate(layer):
+        if number == MAX_FILES:
+            fail(f"one layer has more than {MAX_FILES} files")
         path = posixpath.normpath("/" + member.name).lstrip("/")
         if not path or path == ".":
             continue
@@ -189,6 +258,7 @@ def apply_layer(layer, root, out):
                 replaced[target] = path
         elif member.isfile():
             entry.type, entry.size, content = tarfile.REGTYPE, member.size, layer.extractfile(member)
+        root.count(entry.size)
         out.addfile(entry, content)
         written.add(path)
     for path, kind in here.items():
@@ -216,8 +286,8 @@ def how_to_start(config, root):
     return {"entry": "", "shape": "server", "argv": argv, "env": env}
 
 
-def main():
-    config, layers = open_image(find_layout())
+def write_root(layout):
+    config, layers = open_image(layout)
     root = Root()
     with os.fdopen(os.dup(1), "wb") as raw, tarfile.open(fileobj=raw, mode="w|", format=tarfile.PAX_FORMAT) as out:
         for path in reversed(layers):
@@ -231,6 +301,6 @@ def main():
 
 if __name__ == "__main__":
     try:
-        main()
-    except (OSError, tarfile.TarError, EOFError, KeyError, TypeError, AttributeError) as error:
-        fail(f"the image cannot be read: {type(error).__name__}: {error}")
+        write_root(find_layout())
+    except UNREADABLE as error:
+        fail_unreadable(error)
