@@ -32,7 +32,7 @@ std::string shown_line(std::string_view text) {
 Result<BuildLog> BuildLog::create(const std::string& folder, const std::string& build_id, BuildProgress& progress) {
   // SECURITY: the id becomes a file name.
   if (!is_ulid(build_id)) return fail(ErrorCode::kInternal, "a build id that is not a ULID");
-  TRY_ASSIGN(UniqueFd file, open_at(AT_FDCWD, fmt::format("{}/{}.log", folder, build_id), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  TRY_ASSIGN(UniqueFd file, open_at(AT_FDCWD, fmt::format("{}/{}.log", folder, build_id), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600));
   return BuildLog(std::move(file), progress);
 }
 
@@ -58,7 +58,9 @@ void BuildLog::keep(std::string_view bytes) {
 }
 
 void BuildLog::line(std::string_view stage, std::string_view text) {
-  if (!full_) progress_->log(stage, shown_line(text));
+  std::string shown = shown_line(text);
+  if (!full_) progress_->log(stage, shown);
+  if (!shown.empty()) last_line_ = std::move(shown);
 }
 
 void BuildLog::write(std::string_view stage, std::string_view bytes) {

@@ -23,6 +23,7 @@ class BuildLog {
   static constexpr uint64_t kMaxBytes = 16U << 20;
   static constexpr size_t kMaxLineBytes = 16U << 10;  // docs/api.md: log lines are cut there
 
+  // Goes on with the log of that build, where there is one.
   static Result<BuildLog> create(const std::string& folder, const std::string& build_id, BuildProgress& progress);
 
   void stage(std::string_view name, StageState state, int64_t ms);
@@ -34,6 +35,8 @@ class BuildLog {
 
   // Reads `pipe` to its end into this log.
   Task<void> copy(Loop& loop, UniqueFd pipe, std::string stage, Event& ended);
+  // The last line of a tool that was not empty, as it is shown.
+  [[nodiscard]] const std::string& last_line() const { return last_line_; }
 
  private:
   BuildLog(UniqueFd file, BuildProgress& progress) : file_(std::move(file)), progress_(&progress) {}
@@ -42,7 +45,7 @@ class BuildLog {
 
   UniqueFd file_;
   BuildProgress* progress_;
-  std::string partial_;
+  std::string partial_, last_line_;
   uint64_t kept_ = 0;
   bool full_ = false;
 };

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "build/image_reference.h"
 #include "contract/ids.h"
 #include "contract/plan.h"
 #include "loop/task.h"
@@ -18,7 +19,8 @@ struct BuildRequest {
   FunctionId function;
   std::string name;
   std::string build_id;  // a ULID: the log's name
-  Digest upload;         // a tar in the blob store
+  Digest upload;         // a tar in the blob store; empty with an image
+  std::optional<ImageReference> image;  // of language "image": taken out of its registry instead of an upload
   std::string language;  // "" to detect
   std::string version;   // "" for the default
   std::string build_command;
@@ -38,6 +40,12 @@ struct BuildResult {
   std::string language;
   std::string version;
   uint64_t size_bytes = 0;
+  std::string image;  // "registry/name:tag" that it was pulled by, "" for an upload
+};
+
+struct ResolvedImage {
+  Digest digest;
+  bool is_built = false;  // the build of it is still there, made as it would be made now
 };
 
 enum class StageState : uint8_t { kBegin, kDone, kCached };
@@ -56,6 +64,8 @@ class Builder {
   // kFunctionFailed when the project is at fault: the message begins with the stage ("deps: ..."), the last lines of the log went to
   // `progress`. Other codes are the platform's.
   virtual Task<Result<BuildResult>> build(BuildRequest request, BuildProgress& progress) = 0;
+  // What `request.image` names now; the stage is "resolve". A build is then asked for with that digest in the reference.
+  virtual Task<Result<ResolvedImage>> resolve(BuildRequest request, BuildProgress& progress) = 0;
 };
 
 }  // namespace skerry

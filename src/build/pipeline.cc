@@ -4,7 +4,7 @@
 
 #include "build/languages.h"
 #include "build/offload.h"
-#include "build/revision_file.h"
+#include "build/pipeline_run.h"
 #include "contract/function_config.h"
 
 namespace skerry {
@@ -51,22 +51,6 @@ PipelineSettings bounded(PipelineSettings settings, const Logger& logger) {
 
 }  // namespace
 
-struct Pipeline::Run {
-  BuildRequest request;
-  BuildLog log;
-  ArchiveListing listing{};
-  LanguageRecipe recipe{};
-  DependencyPlan plan{};
-  Digest image{}, toolchain{}, shim{}, machine{};
-  std::string dependency_key{};
-  std::optional<Digest> dependencies{};
-  uint64_t upload_bytes = 0;
-  Digest app{};
-  std::optional<RevisionFile> made{};
-
-  [[nodiscard]] bool own_server() const { return !request.entrypoint.empty(); }
-};
-
 Pipeline::Pipeline(Loop& loop, const Logger& logger, BlobStore& blobs, JobRunner& jobs, LayerStore& layers, PipelineSettings settings)
     : loop_(loop),
       logger_(logger),
@@ -82,8 +66,12 @@ Task<Result<BuildResult>> Pipeline::build(BuildRequest request, BuildProgress& p
   CO_TRY_ASSIGN(const BuildGate::Place place, co_await gate_.enter());
   CO_TRY_ASSIGN(BuildLog log, BuildLog::create(settings_.builds_dir, request.build_id, progress));
   Run run{.request = std::move(request), .log = std::move(log)};
-  CO_TRY(co_await unpack(run));
-  CO_TRY(co_await detect(run));
+  if (run.request.image) {
+    CO_TRY_ASSIGN(run.recipe, find_recipe("image", run.request.version));
+  } else {
+    CO_TRY(co_await unpack(run));
+    CO_TRY(co_await detect(run));
+  }
   CO_TRY(co_await find_layers(run));
   CO_TRY(co_await install_dependencies(run));
   CO_TRY(co_await build_project(run));
@@ -243,6 +231,14 @@ Task<Result<Digest>> Pipeline::prune_dependencies(Run& run) {
 
 // ---- build
 
+std::string Pipeline::key_of_build(const Run& run) const {
+  KeyMaker maker = key(run, "build");
+  const auto& image = run.request.image;
+  // An image by where it lies, too: who knows the digest of one that he may not read gets nothing.
+  maker.add(run.dependencies ? run.dependencies->str() : "").add(image ? fmt::format("{}/{}@{}", image->registry, image->repository, image->digest->str()) : run.request.upload.str());
+  return maker.add(run.request.build_command).add(run.own_server() ? "own" : "shim").add(std::to_string(run.request.memory_bytes)).key();
+}
+
 Task<Result<void>> Pipeline::build_project(Run& run) {
   const std::string& language = run.recipe.language;
   if (language == "python" && run.request.build_command.empty()) {
@@ -250,25 +246,23 @@ Task<Result<void>> Pipeline::build_project(Run& run) {
     co_return Result<void>{};
   }
   const TimePoint begin = loop_.now();
-  run.log.stage("build", StageState::kBegin, 0);
-  KeyMaker maker = key(run, "build");
-  maker.add(run.dependencies ? run.dependencies->str() : "").add(run.request.upload.str()).add(run.request.build_command);
-  maker.add(run.own_server() ? "own" : "shim").add(std::to_string(run.request.memory_bytes));
-  const std::string build_key = maker.key();
+  const std::string stage = run.request.image ? "pull" : "build";
+  run.log.stage(stage, StageState::kBegin, 0);
+  const std::string build_key = key_of_build(run);
   CO_TRY_ASSIGN(const auto known, co_await remembered(build_key));
   if (known) {
     if (auto made = RevisionFile::parse(known->note)) {
       run.made = std::move(*made);
       run.app = known->layer;
-      run.log.stage("build", StageState::kCached, ms_since(loop_, begin));
+      run.log.stage(stage, StageState::kCached, ms_since(loop_, begin));
       co_return Result<void>{};
     }
   }
   StageJob job;
-  job.stage = "build";
+  job.stage = stage;
   job.layers = {run.toolchain, run.machine, run.shim};
   if (run.dependencies) job.layers.push_back(*run.dependencies);
-  job.layers.push_back(run.request.upload);
+  if (!run.request.image) job.layers.push_back(run.request.upload);
   const std::string out = builds_in_place(language) ? "/app" : "/out";
   // The script's own words go to the log; the result alone to standard output. What it lists in /tmp/skerry-exclude stays behind.
   job.argv = {"sh", "-c",
@@ -282,17 +276,22 @@ Task<Result<void>> Pipeline::build_project(Run& run) {
   if (run.own_server()) job.env.emplace_back("SKERRY_OWN_SERVER=1");
   // An image is its own root; everything else is mounted where its author knows it.
   const std::string subfolder = language == "image" ? "/" : "/app";
-  if (language == "image") job.argv = {"python3", "-I", "/skerry/shim/image/flatten.py"};
+  if (run.request.image) {
+    CO_TRY(order_pull(run, job));
+  } else if (language == "image") {
+    job.argv = {"python3", "-I", "/skerry/shim/image/flatten.py"};
+    job.words = FailureWords::kLastLine;
+  }
   job.comment = subfolder;
   CO_TRY_ASSIGN(const StageResult result, co_await run_stage_job(loop_, jobs_, blobs_, settings_.limits, std::move(job), run.log));
   CO_TRY_ASSIGN(UniqueFd archive, blobs_.open_blob(result.digest));
   auto listing = co_await off_loop<ArchiveListing>(
       loop_, [archive = std::move(archive)] { return list_archive(archive.get(), [](std::string_view path) { return path == kRevisionFilePath; }, kResultBounds); });
-  if (!listing) co_return blame("build", std::move(listing).error());
+  if (!listing) co_return blame(stage, std::move(listing).error());
   Result<RevisionFile> made = language == "python" ? Result<RevisionFile>(RevisionFile::of_python_result(*listing)) : RevisionFile::of_result(*listing);
-  if (!made) co_return blame("build", std::move(made).error());
+  if (!made) co_return blame(stage, std::move(made).error());
   run.made = std::move(*made);
-  run.log.stage("build", StageState::kDone, ms_since(loop_, begin));
+  run.log.stage(stage, StageState::kDone, ms_since(loop_, begin));
 
   const TimePoint layering = loop_.now();
   run.log.stage("layer", StageState::kBegin, 0);
@@ -318,6 +317,7 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   const std::string& language = run.recipe.language;
   BuildResult result;
   result.language = language;
+  if (run.request.image) result.image = run.request.image->name();
   result.version = run.recipe.version;
   if (!run.image.empty()) result.layers = {run.image};
   const bool served_by_shim = !run.own_server() && (!run.made || run.made->shape != "server");

@@ -1,4 +1,4 @@
-// Pipeline: the Builder. Stages of a build: unpack, detect, deps, build, layer.
+// Pipeline: the Builder. Stages of a build: unpack, detect, deps, build, layer; of an image in a registry: resolve, pull, layer.
 //
 // Every result is a layer by digest, remembered under the digest of all that it depended on, so that an unchanged dependency set is not
 // installed again and unchanged code is not built again. What runs inside the containers is in shims/<language>/. The upload is always mounted
@@ -15,6 +15,7 @@
 #include "build/gate.h"
 #include "build/layer_index.h"
 #include "build/platform_layers.h"
+#include "build/registry_settings.h"
 #include "build/sandbox_client.h"
 #include "build/stage_job.h"
 
@@ -29,6 +30,7 @@ struct PipelineSettings {
   std::vector<std::string> environment;                          // "NAME=value" of the host that build jobs see
   std::vector<ClientFile> client_files = {{"/etc/pip.conf", "/etc/pip.conf"}, {"/etc/npmrc", "/skerry/build/npmrc"}, {"/etc/maven/settings.xml", "/skerry/build/settings.xml"}};
   std::vector<std::string> sources;  // local folders, tried before the registries
+  RegistrySettings registries;       // of container images
   BuilderLimits limits;
 };
 
@@ -40,6 +42,7 @@ class Pipeline final : public Builder {
 
   Pipeline(Loop& loop, const Logger& logger, BlobStore& blobs, JobRunner& jobs, LayerStore& layers, PipelineSettings settings);
   Task<Result<BuildResult>> build(BuildRequest request, BuildProgress& progress) override;
+  Task<Result<ResolvedImage>> resolve(BuildRequest request, BuildProgress& progress) override;
 
  private:
   struct Run;      // one build
@@ -59,11 +62,16 @@ class Pipeline final : public Builder {
   // The path that an own server answers with 2xx or 503, "" for none or when it does not start in a build.
   Task<Result<std::string>> find_health_path(Run& run, const BuildResult& result);
 
+  // What takes the image out of its registry and flattens it, and what it is told.
+  Result<void> order_pull(const Run& run, StageJob& job) const;
+  Task<Result<Digest>> ask_registry(Run& run);
+
   // The layer under the job's key, from memory or made now. `stage` events are the caller's.
   Task<Result<std::optional<LayerIndex::Entry>>> remembered(std::string key);
   Task<Result<Digest>> layer_of(Run& run, Cached work);
   [[nodiscard]] std::vector<std::string> job_environment() const;
   [[nodiscard]] KeyMaker key(const Run& run, std::string prefix) const;
+  [[nodiscard]] std::string key_of_build(const Run& run) const;
 
   Loop& loop_;
   const Logger& logger_;

@@ -157,6 +157,24 @@ class PipelineTest : public ::testing::Test {
     EXPECT_TRUE(loop_->run_until([&] { return out.has_value(); }, 20s));
     return out ? *out : fail(ErrorCode::kInternal, "the build did not end");
   }
+  static Task<void> run_resolve(Pipeline& pipeline, BuildRequest request, BuildProgress& progress, std::optional<Result<ResolvedImage>>& out) {
+    out.emplace(co_await pipeline.resolve(std::move(request), progress));
+  }
+  Result<ResolvedImage> resolve(BuildRequest r) {
+    std::optional<Result<ResolvedImage>> out;
+    Scope scope(*loop_);
+    scope.spawn(run_resolve(pipeline(), std::move(r), watcher_, out));
+    EXPECT_TRUE(loop_->run_until([&] { return out.has_value(); }, 20s));
+    return out ? *out : fail(ErrorCode::kInternal, "the resolving did not end");
+  }
+  BuildRequest image_request(const std::string& reference) {
+    std::filesystem::create_directories(folder_ + "/shims/image");
+    BuildRequest r;
+    r.function = FunctionId("f1");
+    r.build_id = new_ulid();
+    r.image = ImageReference::parse(reference).value();
+    return r;
+  }
   Result<BuildResult> build(const std::map<std::string, std::string>& files) { return build(request(files)); }
 
   SystemClock clock_;
@@ -304,6 +322,47 @@ TEST_F(PipelineTest, AnImageIsItsOwnRoot) {
   EXPECT_EQ(result->argv, (std::vector<std::string>{"/server"}));
   EXPECT_EQ(result->env, (std::vector<std::string>{"PATH=/x"}));
   EXPECT_EQ(jobs_.seen.size(), 1U);
+}
+
+TEST_F(PipelineTest, AnImageInARegistryIsResolvedAndPulledOnce) {
+  const std::string digest = "sha256:" + std::string(64, 'd');
+  jobs_.answer = [&](const Job& job) {
+    if (job.argv.back() == "resolve") return FakeJobs::Answer{"", tar_of({{"digest", digest}}), {0, 0, false}, std::nullopt};
+    return FakeJobs::Answer{"", tar_of({{"server", "x"}, {".skerry/revision.json", R"({"shape":"server","entry":"","argv":["/server"],"env":[]})"}}), {0, 0, false}, std::nullopt};
+  };
+  settings_.registries.auth_file = folder_ + "/auth.json";
+  std::ofstream(settings_.registries.auth_file) << R"({"auths":{"r.example":{"auth":"secret"}}})";
+  BuildRequest r = image_request("r.example/shop/orders:1");
+  const auto resolved = resolve(r);
+  ASSERT_TRUE(resolved) << resolved.error().message();
+  EXPECT_EQ(resolved->digest.str(), digest);
+  EXPECT_FALSE(resolved->is_built);
+  r.image->digest = resolved->digest;
+  const auto result = build(r);
+  ASSERT_TRUE(result) << result.error().message();
+  EXPECT_EQ(result->image, "r.example/shop/orders:1");
+  EXPECT_EQ(result->argv, (std::vector<std::string>{"/server"}));
+  EXPECT_EQ(watcher_.stages, (std::vector<std::string>{"pull done", "layer done"}));
+  EXPECT_TRUE(resolve(r)->is_built);
+  // SECURITY: credentials go to standard input alone, never into a layer or an environment that other builds see.
+  ASSERT_EQ(jobs_.seen.size(), 2U);
+  for (const std::string& input : jobs_.inputs) EXPECT_NE(input.find("secret"), std::string::npos);
+  for (const Job& job : jobs_.seen)
+    for (const std::string& entry : job.env) EXPECT_EQ(entry.find("secret"), std::string::npos);
+  // The same digest from elsewhere is another image: who may not read the first gets nothing of it.
+  BuildRequest other = image_request("r.example/shop/other:1");
+  EXPECT_FALSE(resolve(other)->is_built);
+}
+
+TEST_F(PipelineTest, ARegistrysFailureIsTheLastLineOfWhatAskedIt) {
+  jobs_.answer = [](const Job&) { return FakeJobs::Answer{"layer 1 of 2\nthe registry r.example does not answer\n", "", {1, 0, false}, std::nullopt}; };
+  const auto resolved = resolve(image_request("r.example/shop/orders:1"));
+  ASSERT_FALSE(resolved);
+  EXPECT_EQ(resolved.error().code(), ErrorCode::kFunctionFailed);
+  EXPECT_EQ(resolved.error().message(), "resolve: the registry r.example does not answer");
+  // An answer that is no digest.
+  jobs_.answer = [](const Job&) { return FakeJobs::Answer{"", tar_of({{"digest", "sha256:../../etc"}}), {0, 0, false}, std::nullopt}; };
+  EXPECT_FALSE(resolve(image_request("r.example/shop/orders:1")));
 }
 
 TEST_F(PipelineTest, AnOwnServersHealthPathIsLookedForOnce) {

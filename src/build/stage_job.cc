@@ -43,12 +43,13 @@ Task<void> run_capture(Loop& loop, UniqueFd pipe, BlobStore::Writer writer, std:
   captured.ended.set();
 }
 
-Result<void> judge(const std::string& stage, const BuilderLimits& limits, const Result<JobEnd>& ended) {
+Result<void> judge(const std::string& stage, const BuilderLimits& limits, const Result<JobEnd>& ended, std::string_view words) {
   if (!ended) {
     if (ended.error().code() != ErrorCode::kTimeout) return pass(Error(ended.error()), stage);
     return project_failed(stage, fmt::format("did not end within {} s, the limit ([build] timeout_ms in the daemon's configuration), and was stopped", std::chrono::duration_cast<std::chrono::seconds>(limits.time).count()));
   }
   if (ended->out_of_memory) return project_failed(stage, fmt::format("needed more than {} MB of memory", limits.memory_bytes >> 20));
+  if (ended->exit_code > 0 && !words.empty()) return project_failed(stage, words);
   if (ended->exit_code > 0) return project_failed(stage, fmt::format("ended with status {}; the last lines of its log say why", ended->exit_code));
   if (ended->exit_code != 0) return project_failed(stage, fmt::format("was ended by signal {}", ended->signal));
   return {};
@@ -66,6 +67,7 @@ std::unexpected<Error> project_failed(std::string_view stage, std::string_view m
 
 Task<Result<StageResult>> run_stage_job(Loop& loop, JobRunner& jobs, BlobStore& blobs, const BuilderLimits& limits, StageJob stage, BuildLog& log) {
   const std::string name = stage.stage;
+  const FailureWords words = stage.words;
   CO_TRY_ASSIGN(const UniqueFd input, make_sealed_memfd("input", stage.input));
   CO_TRY_ASSIGN(Pipe errors, make_pipe());
   CO_TRY_ASSIGN(Pipe output, make_pipe());
@@ -96,7 +98,7 @@ Task<Result<StageResult>> run_stage_job(Loop& loop, JobRunner& jobs, BlobStore& 
   // Too much comes first: it is what made the tool fail.
   if (!*captured.writer && captured.writer->error().code() == ErrorCode::kTooLarge)
     co_return project_failed(name, fmt::format("the result is larger than {} GB", limits::kRevisionBytes >> 30));
-  CO_TRY(judge(name, limits, ended));
+  CO_TRY(judge(name, limits, ended, words == FailureWords::kLastLine ? log.last_line() : ""));
   if (!*captured.writer) co_return pass(std::move(*captured.writer).error(), name);
   co_return co_await off_loop<StageResult>(loop, [kept = std::move(**captured.writer)]() mutable { return commit_open(kept); });
 }

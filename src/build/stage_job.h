@@ -22,6 +22,9 @@ struct BuilderLimits {
   Duration time = std::chrono::minutes(10);
 };
 
+// Where a tool that fails says why.
+enum class FailureWords : uint8_t { kInLog, kLastLine };
+
 struct StageJob {
   std::string stage;           // its name in progress and errors: deps, build
   std::vector<Digest> layers;  // lowest first, toolchain included
@@ -29,6 +32,7 @@ struct StageJob {
   std::vector<std::string> env;
   std::string cwd = "/tmp";
   std::string input;   // standard input
+  FailureWords words = FailureWords::kInLog;  // kLastLine: a program of ours, whose last line is the message
   std::string comment;  // in front of the result (archive.h, tar_comment): where it will be mounted
 };
 

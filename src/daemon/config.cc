@@ -49,6 +49,16 @@ class TableReader {
       out.push_back(*value);
     }
   }
+  void pairs(const char* key, std::vector<std::pair<std::string, std::string>>& out) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return;
+    if (node->as_table() == nullptr) return complain(*node, key, "must be a table of strings");
+    for (const auto& [name, item] : *node->as_table()) {
+      const auto value = item.value_exact<std::string>();
+      if (!value) return complain(item, key, "must be a table of strings");
+      out.emplace_back(name.str(), *value);
+    }
+  }
   // A system user's name, or "uid:gid".
   void user(const char* key, ProcessUser& out) {
     std::string text;
@@ -151,6 +161,14 @@ Result<DaemonConfig> parse_config(const std::string& text, const std::string& na
     r.strings("environment", c.build_environment);
     r.integer("memory_mb", c.build_memory_mb, 256, 1 << 20);
     r.integer("timeout_ms", c.build_timeout_ms, 1000, 7'200'000);
+    r.finish();
+  }
+  if (const toml::table* registries = top.table("registries")) {
+    TableReader r(*registries, "registries.", error, name);
+    r.string("auth_file", c.registries.auth_file);
+    r.string("ca_file", c.registries.ca_file);
+    r.strings("plain_http", c.registries.plain_http);
+    r.pairs("mirrors", c.registries.mirrors);
     r.finish();
   }
   top.finish();

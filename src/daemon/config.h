@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "build/registry_settings.h"
 
 namespace skerry {
 
@@ -43,6 +44,7 @@ struct DaemonConfig {
   std::vector<std::string> build_environment;  // names of host variables that build jobs may see
   int64_t build_memory_mb = 3072;
   int64_t build_timeout_ms = 600'000;
+  RegistrySettings registries;  // [registries]: of container images
 };
 
 // `path` need not exist when `required` is kNo: then the defaults stand.

@@ -107,6 +107,7 @@ PipelineSettings pipeline_settings(const DaemonConfig& config) {
   s.builds_dir = config.state_dir + "/control/builds";
   s.cache_dir = config.state_dir + "/control/build-cache";
   s.sources = config.build_sources;
+  s.registries = config.registries;
   s.limits.memory_bytes = static_cast<uint64_t>(config.build_memory_mb) << 20;
   s.limits.scratch_bytes = s.limits.memory_bytes / 3 * 2;
   s.limits.time = std::chrono::milliseconds(config.build_timeout_ms);

@@ -16,7 +16,8 @@ std::string artifact_to_json(const BuildResult& a) {
                                       {"runtime_layers", a.runtime_layers},
                                       {"language", a.language},
                                       {"version", a.version},
-                                      {"size_bytes", a.size_bytes}});
+                                      {"size_bytes", a.size_bytes},
+                                      {"image", a.image}});
 }
 
 Result<BuildResult> artifact_from_json(std::string_view text) {
@@ -36,6 +37,7 @@ Result<BuildResult> artifact_from_json(std::string_view text) {
   a.language = r.string("language", 16);
   a.version = r.string("version", 16);
   a.size_bytes = static_cast<uint64_t>(r.integer("size_bytes", 0, INT64_MAX, 0));
+  a.image = r.string("image", ImageReference::kMaxBytes);
   TRY(r.finish());
   return a;
 }

@@ -192,7 +192,7 @@ Result<FunctionRow> Deployer::find_or_make(const ShipRequest& request) {
   if (found) return *found;
   TRY_ASSIGN(const auto all, store_.functions());
   if (all.size() >= limits::kFunctions) return fail(ErrorCode::kTooMany, "this organization has {} functions, the limit; `skerry rm` one", all.size());
-  if (!request.upload) return fail(ErrorCode::kNotFound, "no function `{}` to change; ship it with its code first", request.name);
+  if (!request.has_code()) return fail(ErrorCode::kNotFound, "no function `{}` to change; ship it with its code first", request.name);
   FunctionRow row;
   row.id = FunctionId(new_ulid());
   row.name = request.name;
@@ -294,28 +294,35 @@ std::expected<BuildResult, ShipFailure> Deployer::active_artifact(const Function
   return std::move(*kept);
 }
 
+ShipFailure Deployer::fail_build(RevisionRow& row, const Error& error) {
+  if (error.code() != ErrorCode::kFunctionFailed) return fail_ship(row, error).error();
+  fail_revision(row, error.message());
+  auto [stage, message] = split_stage(error.message());
+  return {"build_failed", 422, std::move(stage), std::move(message)};
+}
+
 Task<std::expected<BuildResult, ShipFailure>> Deployer::build(const ShipRequest& request, const FunctionRow& function, RevisionRow& row, ShipProgress& progress) {
-  BuildRequest order{function.id, function.name, row.id.str(), *request.upload, request.language, request.version, request.spec.build_command,
-                     request.spec.entrypoint, request.spec.health_path, static_cast<uint64_t>(request.spec.memory_mb) << 20};
-  auto built = co_await builder_.build(std::move(order), progress);
-  if (built) co_return std::move(*built);
-  if (built.error().code() != ErrorCode::kFunctionFailed) co_return fail_ship(row, built.error());
-  fail_revision(row, built.error().message());
-  auto [stage, message] = split_stage(built.error().message());
-  co_return ship_failed("build_failed", 422, std::move(stage), std::move(message));
+  auto built = co_await builder_.build(build_order(request, function, row), progress);
+  if (!built) co_return std::unexpected(fail_build(row, built.error()));
+  co_return std::move(*built);
 }
 
 Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship_locked(ShipRequest request, FunctionRow function, WithoutEdge without, ShipProgress& progress) {
   BuildResult artifact;
   RevisionRow row;
-  if (request.upload) {
+  row.id = RevisionId(new_ulid());
+  Result<std::optional<RevisionRow>> resolved = std::nullopt;
+  if (request.image) {
+    resolved = co_await resolve(request, function, row, progress);
+    if (resolved && *resolved) co_return std::move(**resolved);
+    if (resolved) row.source_digest = request.image->digest->str();
+  } else if (request.upload) {
     row.source_digest = request.upload->str();
   } else {
     auto kept = active_artifact(function, row);
     if (!kept) co_return std::unexpected(kept.error());
     artifact = std::move(*kept);
   }
-  row.id = RevisionId(new_ulid());
   row.function = function.id;
   row.tag = random_text(7, "abcdefghjkmnpqrstuvwxyz23456789");
   row.language = request.language;
@@ -324,13 +331,14 @@ Task<std::expected<RevisionRow, ShipFailure>> Deployer::ship_locked(ShipRequest 
   if (!number) co_return platform_failed(number.error());
   row.number = *number;
   progress.accepted(function, row);
+  if (!resolved) co_return std::unexpected(fail_build(row, resolved.error()));
 
   // The secrets' names first: one that does not exist fails before a build is made for nothing.
   auto secrets = resolve_secrets(function.id, request.spec);
   if (!secrets) co_return fail_ship(row, secrets.error());
   for (const auto& [name, value] : request.spec.env)
     if (secrets->contains(name)) progress.warning(fmt::format("`{}` is a secret and in [env_vars] too; the value of [env_vars] is used", name));
-  if (request.upload) {
+  if (request.has_code()) {
     auto built = co_await build(request, function, row, progress);
     if (!built) co_return std::unexpected(built.error());
     artifact = std::move(*built);

@@ -94,6 +94,11 @@ class Deployer {
   enum class WithoutEdge : uint8_t { kRefuse, kActivate };
   Task<std::expected<void, ShipFailure>> verify(const FunctionRow& function, RevisionRow& row, RevisionConfig config, WithoutEdge without, ShipProgress& progress);
   Task<std::expected<RevisionRow, ShipFailure>> ship_locked(ShipRequest request, FunctionRow function, WithoutEdge without, ShipProgress& progress);
+  static BuildRequest build_order(const ShipRequest& request, const FunctionRow& function, const RevisionRow& row);
+  // Sets the digest in the request's reference. A revision: the one in traffic, which is already what would be made.
+  Task<Result<std::optional<RevisionRow>>> resolve(ShipRequest& request, const FunctionRow& function, const RevisionRow& row, ShipProgress& progress);
+  std::optional<RevisionRow> unchanged(const ShipRequest& request, const FunctionRow& function);
+  ShipFailure fail_build(RevisionRow& row, const Error& error);
   std::expected<BuildResult, ShipFailure> active_artifact(const FunctionRow& function, RevisionRow& row);
   Task<std::expected<BuildResult, ShipFailure>> build(const ShipRequest& request, const FunctionRow& function, RevisionRow& row, ShipProgress& progress);
   // The same code and configuration once more, with the secrets as they are now.

@@ -29,7 +29,8 @@ class ScriptedBuilder final : public Builder {
     if (hold) (void)co_await proceed.wait();
     if (error) co_return std::unexpected(*error);
     BuildResult result;
-    result.layers = {request.upload};
+    result.layers = {request.image ? *request.image->digest : request.upload};
+    if (request.image) result.image = request.image->name();
     result.argv = {"/app/serve"};
     result.env = {"PYTHONUNBUFFERED=1"};
     result.language = "python";
@@ -37,7 +38,13 @@ class ScriptedBuilder final : public Builder {
     result.size_bytes = 1234;
     co_return result;
   }
+  Task<Result<ResolvedImage>> resolve(BuildRequest request, BuildProgress&) override {
+    if (error) co_return std::unexpected(*error);
+    co_return ResolvedImage{request.image->digest.value_or(names), is_built};
+  }
   std::vector<BuildRequest> requests;
+  Digest names;  // what every tag is
+  bool is_built = false;
   std::optional<Error> error;
   bool hold = false;
   Event proceed;
@@ -298,6 +305,53 @@ TEST_F(DeployerTest, AConfigChangeOfNothingIsRefused) {
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, "not_found");
   EXPECT_TRUE(store_->functions()->empty());
+}
+
+// ---- images in a registry
+
+TEST_F(DeployerTest, AnImageMakesARevisionWhenItsTagMovedOrItsConfigurationChanged) {
+  connect_edge();
+  const auto image = [&](const std::string& config = "{}") {
+    ShipRequest r = request("orders", config, false);
+    r.image = ImageReference::parse("r.example/orders:1").value();
+    r.language = "image";
+    return r;
+  };
+  builder_.names = Digest::parse("sha256:" + std::string(64, '1')).value();
+  const auto first = ship(image());
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first->source_digest, builder_.names.str());
+  EXPECT_EQ(builder_.requests.back().image->digest, builder_.names);
+
+  builder_.is_built = true;
+  clock_.advance(1s);
+  const auto again = ship(image());
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->id, first->id);
+  EXPECT_EQ(revisions("orders").size(), 1U);
+  EXPECT_EQ(builder_.requests.size(), 1U);
+
+  EXPECT_EQ(ship(image(R"({"memory_mb":64})"))->number, 2);
+  builder_.names = Digest::parse("sha256:" + std::string(64, '2')).value();
+  EXPECT_EQ(ship(image(R"({"memory_mb":64})"))->number, 3);
+  builder_.is_built = false;  // what flattens images has changed
+  EXPECT_EQ(ship(image(R"({"memory_mb":64})"))->number, 4);
+  builder_.is_built = true;
+  clock_.advance(1s);
+  set_secret("TOKEN", "x");  // and was not rolled out
+  EXPECT_EQ(ship(image(R"({"memory_mb":64})"))->number, 5);
+}
+
+TEST_F(DeployerTest, AnImageThatIsNotFoundFailsTheRevisionWithItsStage) {
+  ShipRequest r = request("orders", "{}", false);
+  r.image = ImageReference::parse("r.example/orders:1").value();
+  builder_.error = Error(ErrorCode::kFunctionFailed, "resolve: the registry r.example does not answer");
+  const auto got = ship(std::move(r));
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, "build_failed");
+  EXPECT_EQ(got.error().stage, "resolve");
+  EXPECT_EQ(got.error().message, "the registry r.example does not answer");
+  EXPECT_EQ(revisions("orders").at(0).state, RevisionState::kFailed);
 }
 
 TEST_F(DeployerTest, TheHintWinsWhenItIsKnownAndTheNameElse) {

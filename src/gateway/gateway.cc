@@ -8,6 +8,7 @@
 #include "crypto/encoding.h"
 #include "crypto/random.h"
 #include "gateway/api_status.h"
+#include "gateway/artifact.h"
 #include "gateway/call.h"
 #include "os/file.h"
 
@@ -183,6 +184,7 @@ json::object Gateway::describe(const FunctionRow& function, const RevisionRow& r
                    {"config", config ? std::move(*config) : json::value(nullptr)},
                    {"url", deployer_.url(function, r)},
                    {"active", r.id == function.active}};
+  if (const auto artifact = artifact_from_json(r.artifact_json); artifact && !artifact->image.empty()) out["image"] = artifact->image;
   if (!r.error.empty()) out["error"] = r.error;
   return out;
 }

@@ -125,14 +125,20 @@ Result<ShipRequest> ShipRequest::from_json(const json::value& v, const SpecCaps&
     return fail(ErrorCode::kInvalidArgument, "`function.name` `{}` must be 1 to 40 of a-z, 0-9 and -, begin with a letter, and have no `--`", request.name.substr(0, 60));
   if (const json::value* source = r.any("source")) {
     json::ObjectReader s(*source, "source");
-    const std::string upload = s.string("upload", 80), image = s.string("image", 512);
+    const std::string upload = s.string("upload", 80), image = s.string("image", ImageReference::kMaxBytes);
     TRY(s.finish());
-    if (!image.empty()) return fail(ErrorCode::kInvalidArgument, "`source.image`: images from a registry are not served yet; upload a project with its own server");
-    TRY_ASSIGN(request.upload, Digest::parse(upload), "`source.upload`");
+    if (!image.empty() && !upload.empty()) return fail(ErrorCode::kInvalidArgument, "`source` has both `upload` and `image`");
+    if (!image.empty()) {
+      TRY_ASSIGN(request.image, ImageReference::parse(image), "`source.image`");
+    } else {
+      TRY_ASSIGN(request.upload, Digest::parse(upload), "`source.upload`");
+    }
   }
   request.language = r.string("language", 16);
   if (std::find(std::begin(kLanguages), std::end(kLanguages), request.language) == std::end(kLanguages))
     return fail(ErrorCode::kInvalidArgument, "`language` `{}` is none of python, node, go, java, image", request.language);
+  if (request.image && request.language.empty()) request.language = "image";
+  if (request.image && request.language != "image") return fail(ErrorCode::kInvalidArgument, "`source.image` is for the language image, not {}", request.language);
   request.version = r.string("version", 16);
   if (const json::value* config = r.any("config")) {
     TRY_ASSIGN(request.spec, FunctionSpec::from_json(*config, caps));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "build/image_reference.h"
 #include "contract/function_config.h"
 #include "json/json.h"
 
@@ -43,10 +44,12 @@ struct FunctionSpec {
 struct ShipRequest {
   std::string name;
   std::string id_hint;
-  std::optional<Digest> upload;  // absent: a config-only change
+  std::optional<Digest> upload;         // with neither: a config-only change
+  std::optional<ImageReference> image;  // instead of an upload
   std::string language;
   std::string version;
   FunctionSpec spec;
+  [[nodiscard]] bool has_code() const { return upload || image; }
 
   static Result<ShipRequest> from_json(const json::value& v, const SpecCaps& caps);
 };

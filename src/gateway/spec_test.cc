@@ -136,9 +136,20 @@ TEST(ShipRequest, RefusesWhatItDoesNotKnow) {
   EXPECT_FALSE(request(R"({"function":{"name":"orders","colour":"red"}})"));
   EXPECT_FALSE(request(R"({"function":{"name":"orders"},"sauce":null})"));
   EXPECT_FALSE(request("[]"));
-  const auto image = request(R"({"function":{"name":"orders"},"source":{"image":"registry/orders:1"}})");
-  ASSERT_FALSE(image);
-  EXPECT_NE(image.error().message().find("source.image"), std::string::npos);
+}
+
+TEST(ShipRequest, AnImageInARegistryIsInsteadOfAnUpload) {
+  const auto got = request(R"({"function":{"name":"orders"},"source":{"image":"r.example/orders:1"}})");
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(got->image->name(), "r.example/orders:1");
+  EXPECT_EQ(got->language, "image");
+  EXPECT_FALSE(got->upload);
+  for (const char* wrong : {R"({"image":"orders:1"})", R"({"image":"r.example/orders:1","upload":"sha256:00"})"}) {
+    const auto refused = request(fmt::format(R"({{"function":{{"name":"orders"}},"source":{}}})", wrong));
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_NE(refused.error().message().find("source"), std::string::npos);
+  }
+  EXPECT_FALSE(request(R"({"function":{"name":"orders"},"language":"python","source":{"image":"r.example/orders:1"}})"));
 }
 
 }  // namespace
