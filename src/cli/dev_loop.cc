@@ -91,8 +91,9 @@ void DevLoop::tell(const Failure& failure) const {
 std::vector<std::string> DevLoop::folders(const Project* project) const {
   std::vector<std::string> out = {options_.directory};
   if (project == nullptr) return out;
+  if (project->source_root != project->root) out.push_back(project->source_root.string());
   for (const manifest::SelectedEntry& e : project->selection.entries) {
-    if (e.kind == manifest::EntryKind::kDirectory) out.push_back((project->root / e.path).string());
+    if (e.kind == manifest::EntryKind::kDirectory) out.push_back((project->source_root / e.path).string());
   }
   return out;
 }
@@ -103,7 +104,7 @@ ChangeTracker::Snapshot DevLoop::snapshot(const Project& project) const {
     std::error_code ec;
     const auto time =
         e.kind == manifest::EntryKind::kFile
-            ? std::filesystem::last_write_time(project.root / e.path, ec).time_since_epoch().count()
+            ? std::filesystem::last_write_time(project.source_root / e.path, ec).time_since_epoch().count()
             : 0;
     out[e.path] = fmt::format("{} {} {} {}", e.size_bytes, time, e.executable, e.link_target);
   }

@@ -169,7 +169,7 @@ Result<std::string> dev_configuration(const DevSettings& settings, std::string_v
                   {"ports", toml::table{{"http", settings.ports.http},
                                         {"https", settings.ports.https},
                                         {"api", settings.ports.api}}}};
-  for (const char* key : {"users", "limits", "build"}) {
+  for (const char* key : {"users", "limits", "build", "registries"}) {
     if (const toml::table* table = machine.table()[key].as_table(); table != nullptr) out.insert(key, *table);
   }
   // A save a second is a ship a second; the machine's own limit is for what many share.

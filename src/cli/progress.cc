@@ -10,6 +10,8 @@ std::string_view words(std::string_view stage) {
   if (stage == "detect") return "Detect";
   if (stage == "deps") return "Dependencies";
   if (stage == "build") return "Build";
+  if (stage == "resolve") return "Resolve";
+  if (stage == "pull") return "Pull";
   if (stage == "layer") return "Layer";
   if (stage == "start") return "Start";
   if (stage == "route") return "Route";

@@ -102,6 +102,35 @@ void leave_out_own_output(Project& project) {
   }
 }
 
+// An image that the manifest names by "./NAME": of the whole project only that layout or archive is uploaded.
+Outcome<> select_image(Project& project) {
+  const std::string& given = *project.parsed.manifest.runtime.image;
+  const auto refuse = [&](std::string message) {
+    report(project, manifest::Severity::kError, project.manifest_name, std::move(message),
+           "write ./NAME of an OCI layout (a folder with index.json and blobs) or of an archive in the project");
+    return Outcome<>();
+  };
+  std::error_code ec;
+  const fs::path root = fs::canonical(project.root, ec), path = fs::canonical(project.root / given, ec);
+  if (ec) return refuse(fmt::format("the image `{}` is not there", given));
+  // SECURITY: a manifest of a stranger's project must not have another folder of its user's uploaded.
+  if (!(path.string() + "/").starts_with(root.string() + "/"))
+    return refuse(fmt::format("the image `{}` is outside of the project", given));
+  if (fs::is_directory(path, ec)) {
+    if (!fs::is_regular_file(path / "index.json", ec) && !fs::is_regular_file(path / "manifest.json", ec))
+      return refuse(fmt::format("the folder `{}` is no OCI layout", given));
+    project.source_root = path;
+    TRY_ASSIGN(project.selection, manifest::select_files(path));
+    return {};
+  }
+  const uintmax_t size = fs::file_size(path, ec);
+  if (ec || !fs::is_regular_file(path, ec)) return refuse(fmt::format("the image `{}` is no file", given));
+  project.source_root = path.parent_path();
+  project.selection.entries = {{path.filename(), manifest::EntryKind::kFile, size, false, ""}};
+  project.selection.total_bytes = size;
+  return {};
+}
+
 void find_language(Project& project) {
   manifest::Runtime& runtime = project.parsed.manifest.runtime;
   if (runtime.image && !runtime.language) runtime.language = manifest::Language::kImage;
@@ -141,7 +170,10 @@ Outcome<Project> load_project(const ProjectOptions& options) {
     manifest::apply_runtime_option(project.parsed, key, value, option);
   }
   name_function(project, options);
-  if (!project.is_image_reference()) {
+  project.source_root = project.root;
+  if (project.manifest().runtime.is_image_file()) {
+    TRY(select_image(project));
+  } else if (!project.is_image_reference()) {
     TRY_ASSIGN(project.selection, manifest::select_files(project.root));
     leave_out_own_output(project);
   }

@@ -26,6 +26,7 @@ struct ProjectOptions {
 
 struct Project {
   std::filesystem::path root;
+  std::filesystem::path source_root;  // what `selection` is relative to: root, or where [runtime] image lies
   std::string manifest_name;  // "func.toml", or "" without a manifest
   manifest::ParsedManifest parsed;
   manifest::Selection selection;
@@ -33,7 +34,10 @@ struct Project {
   std::string name_from;                       // where the function's name was found
 
   [[nodiscard]] const manifest::Manifest& manifest() const { return parsed.manifest; }
-  [[nodiscard]] bool is_image_reference() const { return parsed.manifest.runtime.image.has_value(); }
+  // An image in a registry: nothing is uploaded.
+  [[nodiscard]] bool is_image_reference() const {
+    return parsed.manifest.runtime.image && !parsed.manifest.runtime.is_image_file();
+  }
 };
 
 // A Failure for what makes a project unreadable (no folder, a symlink out, over a limit); what is wrong in

@@ -35,7 +35,7 @@ Outcome<manifest::Source> ShipFlow::source_of(const Project& project, ShipCode c
     return manifest::Source(manifest::ImageSource{*project.manifest().runtime.image});
   TRY_ASSIGN(Gateway* const gateway, session_.gateway());
   progress_.begin("pack");
-  TRY_ASSIGN(const Package package, pack(project.root, project.selection));
+  TRY_ASSIGN(const Package package, pack(project.source_root, project.selection));
   progress_.done("pack", fmt::format("{} files, {}", project.selection.file_paths().size(),
                                      format_bytes(project.selection.total_bytes)));
   progress_.begin("upload");

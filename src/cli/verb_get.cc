@@ -35,6 +35,7 @@ class GetVerb final : public Verb {
                            number_at(function, "revisions"))
              : fmt::format("{} ({}), {}, {} kept", number_at(revision, "number"), text_at(revision, "tag"),
                            text_at(revision, "language"), number_at(function, "revisions")));
+    if (const std::string image = text_at(revision, "image"); !image.empty()) line(t, "image", image);
     if (!revision.empty()) line(t, "digest", text_at(revision, "digest"));
     line(t, "updated",
          fmt::format("{} ({})", text_at(function, "updated_at"),

@@ -452,6 +452,10 @@ void check_together(ParsedManifest& parsed, std::string_view file) {
     report(Severity::kError, "runtime.image", "an image reference needs language = \"image\"",
            "language = \"image\"");
   }
+  if (m.runtime.image && !m.runtime.is_image_file() && m.runtime.image->find('/') == std::string::npos) {
+    report(Severity::kError, "runtime.image", fmt::format("`{}` names no registry", *m.runtime.image),
+           "write REGISTRY/NAME:TAG, or ./NAME for a layout or archive of the project");
+  }
   if (m.secrets) {
     for (const SecretBinding& secret : *m.secrets) {
       if (m.env.contains(secret.name)) {

@@ -43,7 +43,8 @@ struct Runtime {
   std::optional<Language> language;
   std::optional<std::string> version;
   std::optional<std::string>
-      image;  // with language = "image": an OCI reference; without it the folder is the image
+      image;  // with language = "image": an OCI reference, or "./NAME", a layout or archive of the project; without
+              // it the folder is the image
   std::optional<int64_t> memory_mb;
   std::optional<int64_t> cpu_millis;
   std::optional<int64_t> timeout_ms;
@@ -55,6 +56,7 @@ struct Runtime {
   std::optional<int64_t> scratch_mb;
   std::optional<bool> background;
   std::optional<std::vector<std::string>> entrypoint;
+  [[nodiscard]] bool is_image_file() const { return image && (image->starts_with('.') || image->starts_with('/')); }
 };
 
 struct Egress {

@@ -410,9 +410,11 @@ TEST(Manifest, ChecksValuesTogether) {
   check_together(clash, "func.toml");
   EXPECT_TRUE(clash.ok());
   EXPECT_EQ(clash.diagnostics.size(), 1U);
-  auto image = parse_manifest("[runtime]\nimage = \"r/x:1\"", "func.toml");
-  check_together(image, "func.toml");
-  EXPECT_FALSE(image.ok());
+  for (const char* wrong : {"image = \"r/x:1\"", "language = \"image\"\nimage = \"x:1\""}) {
+    auto image = parse_manifest(std::string("[runtime]\n") + wrong, "func.toml");
+    check_together(image, "func.toml");
+    EXPECT_FALSE(image.ok()) << wrong;
+  }
 }
 
 TEST(ShipRequest, SendsWhatTheAuthorWroteAndLeavesOutTheRest) {
