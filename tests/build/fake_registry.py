@@ -5,12 +5,12 @@ import hashlib
 import http.server
 import json
 import os
-import platform
 import subprocess
 import threading
 import urllib.parse
 
-ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+from image_files import ARCHITECTURE
+
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"

@@ -14,10 +14,11 @@ import time
 
 import pytest
 from conftest import ROOT
-from fake_registry import ARCHITECTURE, LAYER, PASSWORD, USER, Registry, digest_of, send
-from test_image import CONFIG, layer
+from fake_registry import LAYER, PASSWORD, USER, Registry, digest_of, send
+from image_files import ARCHITECTURE, layer
 
 LIMIT_S = 20
+CONFIG = {"Entrypoint": ["/server"], "Env": ["A=1"]}
 AUTH = {"username": USER, "password": PASSWORD}
 ENCODED = {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
 
