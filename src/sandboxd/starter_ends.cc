@@ -101,6 +101,7 @@ void Starter::kill_container(Container& c) {
   c.retry.reset();  // it is meant to end
   // A frozen process does not die before it is thawed (cgroup v1).
   (void)cgroups_->set_frozen(settings_.group_name(c.index), false);
+  (void)cgroups_->lift_cpu_limit(settings_.group_name(c.index));
   ::syscall(SYS_pidfd_send_signal, c.process.pidfd.get(), SIGKILL, nullptr, 0);
 }
 
