@@ -184,7 +184,7 @@ Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& co
   if (plan.has_secrets) {
     phase = "secrets";  // keeper opens them while the root is made
     TRY_ASSIGN(secrets, make_pipe());
-    TRY(deliver_secrets(plan.id, start.fds[1].get(), secrets.write.get(), container.out, container.err));
+    TRY(deliver_secrets(container, start.fds[1].get(), secrets.write.get()));
     secrets.write.reset();
     program.secrets = secrets.read.get();
   }
@@ -250,21 +250,21 @@ Result<ProgramFds> Starter::make_program_descriptors(const Waiting& start, Conta
 }
 
 // keeper gets the program's pipes and gives edge new ones, with every secret's value taken out.
-Result<void> Starter::deliver_secrets(const std::string& id, int sealed, int environment, UniqueFd& out, UniqueFd& err) {
+Result<void> Starter::deliver_secrets(Container& c, int sealed, int environment) {
   TRY_ASSIGN(const UniqueFd keeper, connect_at_once(settings_.run_dir + "/keeper.sock"));
   std::vector<int> fds{sealed, environment};
   Pipe clean_out, clean_err;
-  if (out) {
+  if (c.out) {
     TRY_ASSIGN(clean_out, make_pipe());
     TRY_ASSIGN(clean_err, make_pipe());
     TRY(set_nonblocking(clean_out.read.get()));
     TRY(set_nonblocking(clean_err.read.get()));
-    fds.insert(fds.end(), {out.get(), err.get(), clean_out.write.get(), clean_err.write.get()});
+    fds.insert(fds.end(), {c.out.get(), c.err.get(), clean_out.write.get(), clean_err.write.get()});
   }
-  TRY(send_message(keeper.get(), encode(Deliver{id}), fds), "keeper");
-  if (out) {
-    out = std::move(clean_out.read);
-    err = std::move(clean_err.read);
+  TRY(send_message(keeper.get(), encode(Deliver{c.id}), fds), "keeper");
+  if (c.out) {
+    c.program_out = std::exchange(c.out, std::move(clean_out.read));
+    c.program_err = std::exchange(c.err, std::move(clean_err.read));
   }
   return {};
 }

@@ -88,6 +88,8 @@ class Starter {
     Launched process;
     UniqueFd net_namespace;
     UniqueFd out, err, status, cpu;  // kept, to give them to an edge that restarts
+    // With secrets, the read ends that keeper has too: while they are open, a program that prints after keeper died is not told so by EPIPE.
+    UniqueFd program_out, program_err;
     UniqueFd memory;                 // readable when the kernel runs out of its memory (cgroup v1)
     bool out_of_memory = false;
     Transport transport = Transport::kNone;
@@ -126,8 +128,8 @@ class Starter {
   // `phase` is the step that an error belongs to, by the words of StartFailed.
   Result<void> make_container_in(Slot slot, Waiting& start, Container& container, const char*& phase);
   Result<ProgramFds> make_program_descriptors(const Waiting& start, Container& container, std::vector<UniqueFd>& program_ends);
-  // keeper writes the secrets to `environment`. `out` and `err` are then what keeper lets through.
-  Result<void> deliver_secrets(const std::string& id, int sealed, int environment, UniqueFd& out, UniqueFd& err);
+  // keeper writes the secrets to `environment`. The container's `out` and `err` are then what keeper lets through.
+  Result<void> deliver_secrets(Container& container, int sealed, int environment);
   void watch(Container& container);
   void send_started(Container& container);
   std::vector<int> instance_descriptors(const Container& container, const std::vector<UniqueFd>& sockets);

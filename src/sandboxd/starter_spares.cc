@@ -200,7 +200,7 @@ Result<void> Starter::become(Waiting& start, Container& c) {
   if (text.size() > kMaxAssignmentBytes || ::fcntl(c.assignment.get(), F_SETPIPE_SZ, static_cast<int>(std::max<size_t>(text.size(), 65536))) < 0)
     return fail(ErrorCode::kTooLarge, "an environment of {} bytes", text.size());
   TRY(write_all(c.assignment.get(), text), "environment");
-  if (plan.has_secrets) TRY(deliver_secrets(plan.id, start.fds[1].get(), c.assignment.get(), c.out, c.err));
+  if (plan.has_secrets) TRY(deliver_secrets(c, start.fds[1].get(), c.assignment.get()));
   Assignment assignment;
   assignment.hostname = plan.hostname;
   TRY_ASSIGN(assignment.trees, mounts_.build_parts(plan, c.slot, std::move(c.top)));
