@@ -2,8 +2,11 @@
 
 #include <unistd.h>
 
+#include <set>
+
 #include "base/id.h"
 #include "base/log.h"
+#include "base/random_pool.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -60,6 +63,15 @@ TEST(Ulid, SortsByTimeAndRejectsOtherText) {
   EXPECT_NE(new_ulid(), new_ulid());
   EXPECT_FALSE(is_ulid("../../etc/passwd/././././."));
   EXPECT_FALSE(is_ulid(a + "0"));
+}
+
+TEST(RandomPool, GivesNoByteTwice) {
+  RandomPool random;
+  std::set<std::string> seen;
+  for (int i = 0; i < 500; ++i) EXPECT_TRUE(seen.insert(std::string(random.take(i % 2 == 0 ? 10 : 24))).second) << i;
+  EXPECT_EQ(random.take(RandomPool::kBytes).size(), RandomPool::kBytes);
+  std::set<std::string> ids;
+  for (int i = 0; i < 200; ++i) EXPECT_TRUE(ids.insert(new_ulid(random)).second);
 }
 
 TEST(Time, IsRfc3339InUtc) { EXPECT_EQ(format_rfc3339_ms(1'700'000'000'123), "2023-11-14T22:13:20.123Z"); }

@@ -1,10 +1,9 @@
 #include "base/id.h"
 
-#include <sys/random.h>
-
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
+
+#include "base/random_pool.h"
 
 namespace skerry {
 namespace {
@@ -29,12 +28,14 @@ std::string make_ulid(int64_t unix_ms, std::string_view random10) {
   return out;
 }
 
-std::string new_ulid() {
+std::string new_ulid(RandomPool& random) {
   using namespace std::chrono;
-  char random[10];
-  // Cannot fail for 10 bytes once the kernel's pool is up, and blocks until it is.
-  if (::getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) std::abort();
-  return make_ulid(duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count(), {random, sizeof random});
+  return make_ulid(duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count(), random.take(10));
+}
+
+std::string new_ulid() {
+  RandomPool random;
+  return new_ulid(random);
 }
 
 bool is_ulid(std::string_view text) {

@@ -9,6 +9,8 @@
 
 namespace skerry {
 
+class RandomPool;
+
 template <typename Tag>
 class Id {
  public:
@@ -27,6 +29,7 @@ class Id {
 [[nodiscard]] std::string make_ulid(int64_t unix_ms, std::string_view random10);
 // The same with the system clock and getrandom(2).
 [[nodiscard]] std::string new_ulid();
+[[nodiscard]] std::string new_ulid(RandomPool& random);
 [[nodiscard]] bool is_ulid(std::string_view text);
 
 }  // namespace skerry

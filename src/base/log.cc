@@ -68,10 +68,17 @@ std::string format_rfc3339_ms(int64_t unix_ms) {
 
 void Logger::log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) const {
   if (level < level_) return;
+  std::string line;
+  append(line, level, message, fields);
+  write(line);
+}
+
+void Logger::append(std::string& line, LogLevel level, std::string_view message, std::initializer_list<LogField> fields) const {
   using namespace std::chrono;
   const int64_t now_ms = duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-  std::string line = fmt::format(R"({{"time":"{}","level":"{}","process":"{}","location":"{}","message":")", format_rfc3339_ms(now_ms),
-                                 kLevelNames[static_cast<int>(level)], process_, location_);
+  const size_t begin = line.size();
+  fmt::format_to(std::back_inserter(line), R"({{"time":"{}","level":"{}","process":"{}","location":"{}","message":")", format_rfc3339_ms(now_ms),
+                 kLevelNames[static_cast<int>(level)], process_, location_);
   append_json_escaped(line, message);
   line += '"';
   for (const LogField& field : fields) {
@@ -83,15 +90,18 @@ void Logger::log(LogLevel level, std::string_view message, std::initializer_list
     if (field.quoted) append_json_escaped(line, field.text);
     else line += field.text;
     if (field.quoted) line += '"';
-    if (line.size() > kMaxLine - 64) {  // drops the field that does not fit and says so; the line stays valid JSON
+    if (line.size() - begin > kMaxLine - 64) {  // drops the field that does not fit and says so; the line stays valid JSON
       line.resize(before);
       line += ",\"truncated\":true";
       break;
     }
   }
   line += "}\n";
+}
+
+void Logger::write(std::string_view lines) const {
   // A log that cannot be written must not stop the process; there is nowhere left to say so.
-  [[maybe_unused]] const ssize_t written = ::write(fd_, line.data(), line.size());
+  [[maybe_unused]] const ssize_t written = ::write(fd_, lines.data(), lines.size());
 }
 
 }  // namespace skerry

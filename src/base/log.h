@@ -41,6 +41,9 @@ class Logger {
 
   void set_level(LogLevel level) { level_ = level; }
   void log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {}) const;
+  // For who writes many lines at once: the line that log() would write, with its line break, at the end of `out`; and the write, as it is.
+  void append(std::string& out, LogLevel level, std::string_view message, std::initializer_list<LogField> fields) const;
+  void write(std::string_view lines) const;
   void debug(std::string_view m, std::initializer_list<LogField> f = {}) const { log(LogLevel::kDebug, m, f); }
   void info(std::string_view m, std::initializer_list<LogField> f = {}) const { log(LogLevel::kInfo, m, f); }
   void warn(std::string_view m, std::initializer_list<LogField> f = {}) const { log(LogLevel::kWarn, m, f); }

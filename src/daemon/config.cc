@@ -37,6 +37,13 @@ class TableReader {
       else out = static_cast<T>(*value);
     }
   }
+  void fraction(const char* key, double& out) {
+    if (const toml::node* node = take(key); node != nullptr) {
+      const auto value = node->value<double>();
+      if (!value || !(*value >= 0 && *value <= 1)) complain(*node, key, "must be a number from 0 to 1");
+      else out = *value;
+    }
+  }
   void strings(const char* key, std::vector<std::string>& out) {
     const toml::node* node = take(key);
     if (node == nullptr) return;
@@ -134,6 +141,7 @@ Result<DaemonConfig> parse_config(const std::string& text, const std::string& na
   top.string("subnet", c.subnet);
   top.integer("max_instances", c.max_instances, 1, 20'000);
   top.integer("spares", c.spares, 0, 32);
+  top.fraction("access_log_sample", c.access_log_sample);
   if (const toml::table* ports = top.table("ports")) {
     TableReader r(*ports, "ports.", error, name);
     r.integer("https", c.https_port, 1, 65535);

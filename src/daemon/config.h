@@ -35,6 +35,7 @@ struct DaemonConfig {
   std::string subnet = "198.18.0.0/16";
   int64_t max_instances = 1000;  // of all functions together
   int64_t spares = 2;            // runtimes kept ready, of each kind that functions use
+  double access_log_sample = 1;  // of requests that went well
   // [limits]: hard caps of what a manifest may ask for, and of how often.
   int64_t max_memory_mb = 512;
   int64_t max_timeout_ms = 60'000;

@@ -57,7 +57,7 @@ class Edge::Caller final : public RequestHandler {
   std::string_view scheme_;
 };
 
-Edge::Edge(Loop& loop, const Logger& logger, const Logger& access_log, const DaemonConfig& config, std::unique_ptr<meter::Journal> journal)
+Edge::Edge(Loop& loop, const Logger& logger, const DaemonConfig& config, std::unique_ptr<meter::Journal> journal)
     : loop_(loop),
       logger_(logger),
       config_(config),
@@ -65,7 +65,8 @@ Edge::Edge(Loop& loop, const Logger& logger, const Logger& access_log, const Dae
       driver_(loop, logger, function_log_, config.run_dir),
       dispatcher_(loop, driver_, static_cast<size_t>(config.max_instances)),
       proxy_settings_{.location = config.location},
-      proxy_(loop, access_log, proxy_settings_, *this, *this),
+      access_log_(loop, logger, config.access_log_sample),
+      proxy_(loop, access_log_, proxy_settings_, *this, *this),
       journal_(std::move(journal)),
       watch_(loop, logger, config.run_dir + "/watch.sock", config.state_dir + "/edge", *this),
       connections_(loop),

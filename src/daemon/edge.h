@@ -23,8 +23,8 @@ class Edge final : private EdgeConfig::Receiver, private Instances, private Mete
   static constexpr Duration kHandshakeTime = std::chrono::seconds(10);
   static constexpr Duration kDrainTime = std::chrono::seconds(10);
 
-  // `logger` gets the process's own lines, `access_log` one line a request.
-  Edge(Loop& loop, const Logger& logger, const Logger& access_log, const DaemonConfig& config, std::unique_ptr<meter::Journal> journal);
+  // `logger` gets the process's own lines and one a request.
+  Edge(Loop& loop, const Logger& logger, const DaemonConfig& config, std::unique_ptr<meter::Journal> journal);
   ~Edge() override;
 
   // Starts everything that runs by itself, then accepts on the sockets given (either may be invalid).
@@ -68,6 +68,7 @@ class Edge final : private EdgeConfig::Receiver, private Instances, private Mete
   LocalDriver driver_;
   Dispatcher dispatcher_;
   ProxySettings proxy_settings_;
+  AccessLog access_log_;
   Proxy proxy_;
   ServerLimits server_limits_;
   std::unique_ptr<meter::Journal> journal_;

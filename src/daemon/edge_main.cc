@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
   auto journal = meter::Journal::open(config->state_dir + "/journal");
   if (!journal) return fail_start(logger, journal.error());
 
-  Edge edge(**loop, logger, logger, *config, std::move(*journal));
+  Edge edge(**loop, logger, *config, std::move(*journal));
   Scope signals(**loop);
   signals.spawn(watch_stop_signals(**loop, [&edge] { edge.drain(); }));
   edge.run(std::move((*inherited)["https"]), std::move((*inherited)["http"]));

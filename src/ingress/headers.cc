@@ -1,7 +1,6 @@
 #include "ingress/headers.h"
 
 #include <fmt/format.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <charconv>
@@ -30,13 +29,13 @@ bool is_traceparent(std::string_view text) {
          text.substr(36, 16).find_first_not_of('0') != std::string_view::npos;
 }
 
-std::string new_traceparent() {
-  unsigned char bytes[24];
-  if (::getrandom(bytes, sizeof bytes, 0) != static_cast<ssize_t>(sizeof bytes)) return {};
+std::string new_traceparent(RandomPool& random) {
+  static constexpr char kDigits[] = "0123456789abcdef";
   std::string out = "00-";
-  for (size_t i = 0; i < sizeof bytes; ++i) {
-    fmt::format_to(std::back_inserter(out), "{:02x}", bytes[i]);
-    if (i == 15) out += '-';
+  for (const char c : random.take(24)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (out.size() == 35) out += '-';
+    out += {kDigits[byte >> 4], kDigits[byte & 15]};
   }
   return out + "-01";
 }
@@ -57,9 +56,9 @@ double ms(Duration d) { return static_cast<double>(std::chrono::duration_cast<st
 
 }  // namespace
 
-std::string request_id_of(const http::RequestHead& head) {
+std::string request_id_of(const http::RequestHead& head, RandomPool& random) {
   const std::string_view given = head.find("x-request-id");
-  return is_request_id(given) ? std::string(given) : new_ulid();
+  return is_request_id(given) ? std::string(given) : new_ulid(random);
 }
 
 int hops_of(const http::RequestHead& head) {
@@ -70,7 +69,7 @@ int hops_of(const http::RequestHead& head) {
   return ec == std::errc() && end == text.data() + text.size() && hops >= 0 && hops <= kMaxHops ? hops : kMaxHops + 1;
 }
 
-std::string upstream_head(const http::RequestHead& head, const Caller& caller) {
+std::string upstream_head(const http::RequestHead& head, const Caller& caller, RandomPool& random) {
   std::string out;
   out.reserve(head.bytes + 512);
   out.append(head.method).append(" ").append(head.target).append(" HTTP/1.1\r\n");
@@ -83,7 +82,7 @@ std::string upstream_head(const http::RequestHead& head, const Caller& caller) {
   const bool v6 = caller.address.find(':') != std::string_view::npos;
   const std::string_view traceparent = head.find("traceparent");
   fmt::format_to(std::back_inserter(out), "x-request-id: {}\r\ntraceparent: {}\r\nx-forwarded-for: {}\r\nx-forwarded-proto: {}\r\nx-forwarded-host: {}\r\n",
-                 caller.request_id, is_traceparent(traceparent) ? std::string(traceparent) : new_traceparent(), caller.address, caller.scheme, head.authority);
+                 caller.request_id, is_traceparent(traceparent) ? std::string(traceparent) : new_traceparent(random), caller.address, caller.scheme, head.authority);
   if (v6) fmt::format_to(std::back_inserter(out), "forwarded: for=\"[{}]\";proto={};host=\"{}\"\r\n", caller.address, caller.scheme, head.authority);
   else fmt::format_to(std::back_inserter(out), "forwarded: for={};proto={};host=\"{}\"\r\n", caller.address, caller.scheme, head.authority);
   fmt::format_to(std::back_inserter(out), "{}: {}\r\n", kHopsHeader, caller.hops + 1);

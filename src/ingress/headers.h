@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/random_pool.h"
 #include "contract/driver.h"
 #include "http/head.h"
 
@@ -15,7 +16,7 @@ inline constexpr int kMaxHops = 8;  // calls between functions; one more is a lo
 inline constexpr std::string_view kHopsHeader = "x-skerry-hops";
 
 // The caller's id where it is well formed ([A-Za-z0-9._-], 1..128), else a new ULID.
-[[nodiscard]] std::string request_id_of(const http::RequestHead& head);
+[[nodiscard]] std::string request_id_of(const http::RequestHead& head, RandomPool& random);
 // The hop count that came in; kMaxHops + 1 for anything that is not a small number.
 [[nodiscard]] int hops_of(const http::RequestHead& head);
 
@@ -27,7 +28,7 @@ struct Caller {
 };
 
 // The request's head as the instance gets it: framing rewritten, hop-by-hop and spoofable headers gone, ours added, ready to be written.
-[[nodiscard]] std::string upstream_head(const http::RequestHead& head, const Caller& caller);
+[[nodiscard]] std::string upstream_head(const http::RequestHead& head, const Caller& caller, RandomPool& random);
 
 // Complete lines for Exchange::begin: the function's own headers without hop-by-hop, framing and ours.
 [[nodiscard]] std::string downstream_headers(const http::ResponseHead& head);

@@ -45,14 +45,14 @@ struct Proxy::Request {
   Scope uploading;  // last: its task uses all of the above
 };
 
-Proxy::Proxy(Loop& loop, const Logger& access_log, const ProxySettings& settings, Instances& instances, Meter& meter)
+Proxy::Proxy(Loop& loop, AccessLog& access_log, const ProxySettings& settings, Instances& instances, Meter& meter)
     : loop_(loop), access_log_(access_log), settings_(settings), instances_(instances), meter_(meter), settling_(loop) {}
 
 Task<void> Proxy::handle(Exchange& exchange, const std::string& peer, std::string_view scheme) {
   Request r(exchange, loop_);
   r.peer = peer;
   r.scheme = scheme;
-  r.id = request_id_of(exchange.head());
+  r.id = request_id_of(exchange.head(), random_);
   r.hops = hops_of(exchange.head());
   r.start_wall_ms = loop_.clock().wall_ms();
   exchange.stream().on_hangup([&r] {
@@ -136,7 +136,7 @@ Task<Proxy::Outcome> Proxy::attempt(Request& r) {
 
 // Head and what has arrived of the body leave in one write; the rest follows beside the answer.
 Task<Result<void>> Proxy::send_request(Request& r) {
-  const std::string head = upstream_head(r.exchange.head(), {r.peer, r.scheme, r.id, r.hops});
+  const std::string head = upstream_head(r.exchange.head(), {r.peer, r.scheme, r.id, r.hops}, random_);
   const bool chunked = r.exchange.head().framing == http::Framing::kChunked;
   std::string_view first;
   if (!r.exchange.body_done()) {
@@ -394,27 +394,28 @@ void Proxy::measure(Request& r) {
   m.request_bytes = r.exchange.body_bytes();
   m.response_bytes = r.relayed_bytes;
   if (auto record = meter_.append(m); record) r.record = *record;
-  else access_log_.error("a request could not be metered", {{"request_id", r.id}, {"error", record.error().message()}});
+  else access_log_.logger().error("a request could not be metered", {{"request_id", r.id}, {"error", record.error().message()}});
 }
 
 void Proxy::log_request(const Request& r) {
+  if (!access_log_.wants(r.exchange.status())) return;
   const http::RequestHead& head = r.exchange.head();
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(loop_.now() - r.exchange.started()).count();
-  access_log_.info("request", {{"request_id", r.id},
-                               {"method", head.method},
-                               {"host", head.authority},
-                               {"path", head.target.substr(0, head.target.find('?'))},
-                               {"status", r.exchange.status()},
-                               {"error", r.error_code},
-                               {"function", r.target ? r.target->function_name : std::string()},
-                               {"revision", r.target ? r.target->revision.tag : std::string()},
-                               {"instance", r.lease.instance.str()},
-                               {"start", to_string(r.lease.mode)},
-                               {"queued_us", std::chrono::duration_cast<std::chrono::microseconds>(r.lease.queued).count()},
-                               {"took_us", took},
-                               {"request_bytes", r.exchange.body_bytes()},
-                               {"response_bytes", r.exchange.sent_bytes()},
-                               {"peer", r.peer}});
+  access_log_.append({{"request_id", r.id},
+                      {"method", head.method},
+                      {"host", head.authority},
+                      {"path", head.target.substr(0, head.target.find('?'))},
+                      {"status", r.exchange.status()},
+                      {"error", r.error_code},
+                      {"function", r.target ? r.target->function_name : std::string()},
+                      {"revision", r.target ? r.target->revision.tag : std::string()},
+                      {"instance", r.lease.instance.str()},
+                      {"start", to_string(r.lease.mode)},
+                      {"queued_us", std::chrono::duration_cast<std::chrono::microseconds>(r.lease.queued).count()},
+                      {"took_us", took},
+                      {"request_bytes", r.exchange.body_bytes()},
+                      {"response_bytes", r.exchange.sent_bytes()},
+                      {"peer", r.peer}});
 }
 
 }  // namespace skerry

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "base/log.h"
+#include "ingress/access_log.h"
 #include "ingress/headers.h"
 #include "ingress/instances.h"
 #include "ingress/route_table.h"
@@ -24,7 +24,7 @@ struct ProxySettings {
 
 class Proxy {
  public:
-  Proxy(Loop& loop, const Logger& access_log, const ProxySettings& settings, Instances& instances, Meter& meter);
+  Proxy(Loop& loop, AccessLog& access_log, const ProxySettings& settings, Instances& instances, Meter& meter);
 
   // Replaces the routes for new requests.
   void set_routes(std::shared_ptr<const RouteTable> routes) { routes_ = std::move(routes); }
@@ -59,7 +59,8 @@ class Proxy {
   void give_back(Request& r, LeaseEnd end);
 
   Loop& loop_;
-  const Logger& access_log_;
+  AccessLog& access_log_;
+  RandomPool random_;
   const ProxySettings& settings_;
   Instances& instances_;
   Meter& meter_;

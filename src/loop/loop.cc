@@ -51,11 +51,27 @@ Event::Awaiter::~Awaiter() {
 
 // ---- FdWatch
 
+namespace {
+constexpr uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
+}  // namespace
+
 FdWatch::FdWatch(Loop& loop, int fd) : loop_(loop), fd_(fd), readable_(loop), writable_(loop) {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = kReadEvents;
   event.data.ptr = this;
   if (::epoll_ctl(loop.epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) error_ = errno;
+}
+
+Event& FdWatch::writable() {
+  if (!asks_writable_ && error_ == 0) {
+    asks_writable_ = true;
+    epoll_event event{};
+    event.events = kReadEvents | EPOLLOUT;
+    event.data.ptr = this;
+    // Tells at once where it is writable already: nothing is missed between a write that failed and this.
+    if (::epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_MOD, fd_, &event) != 0) writable_.set();
+  }
+  return writable_;
 }
 
 FdWatch::~FdWatch() {
@@ -156,13 +172,16 @@ void Loop::remove_timer(WaitNode& node) {
 }
 
 void Loop::drain() {
-  while (!ready_.empty()) {
-    WaitNode* node = ready_.front();
-    ready_.pop_front();
-    if (node == nullptr) continue;
-    node->queued = false;
-    node->handle.resume();
-  }
+  do {
+    while (!ready_.empty()) {
+      WaitNode* node = ready_.front();
+      ready_.pop_front();
+      if (node == nullptr) continue;
+      node->queued = false;
+      node->handle.resume();
+    }
+    for (const auto& work : std::exchange(deferred_, {})) work();
+  } while (!ready_.empty() || !deferred_.empty());
 }
 
 void Loop::run_posted() {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <thread>
@@ -20,6 +21,14 @@ class LoopTest : public ::testing::Test {
   std::unique_ptr<Loop> loop_ = *Loop::create(clock_);
 };
 
+// One event, and how often the loop came to life for its descriptor.
+Task<void> count_events(Event& event, int& events) {
+  for (;;) {
+    (void)co_await event.wait();
+    ++events;
+  }
+}
+
 Task<int> add(int a, int b) { co_return a + b; }
 Task<void> store_sum(int& out) {
   const int three = co_await add(1, 2);
@@ -30,6 +39,48 @@ Task<void> set_then(Event& event, bool& after) {
   event.set();
   after = true;
   co_return;
+}
+
+TEST_F(LoopTest, Defer_RunsOnceAfterAllThatIsReady) {
+  std::vector<int> order;
+  Event event(*loop_);
+  Scope scope(*loop_);
+  scope.spawn([](Event& e, std::vector<int>& out) -> Task<void> {
+    (void)co_await e.wait();
+    out.push_back(1);
+  }(event, order));
+  loop_->defer([&] { order.push_back(2); });
+  event.set();
+  loop_->run_ready();
+  loop_->run_ready();
+  EXPECT_EQ(order, (std::vector<int>{1, 2}));
+}
+
+TEST_F(LoopTest, FdWatch_TellsOfRoomOnlyWhoAskedForIt) {
+  int fds[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+  const UniqueFd ours(fds[0]), theirs(fds[1]);
+  FdWatch watch(*loop_, ours.get());
+  char buffer[4096] = {};
+  const auto exchange_a_byte = [&] {
+    EXPECT_EQ(::write(ours.get(), buffer, 1), 1);
+    EXPECT_EQ(::read(theirs.get(), buffer, sizeof buffer), 1);
+    loop_->run_ready();
+  };
+  exchange_a_byte();
+  int events = 0;
+  Scope scope(*loop_);
+  // The first ask is answered at once: there is room.
+  scope.spawn(count_events(watch.writable(), events));
+  loop_->run_ready();
+  EXPECT_EQ(events, 1);
+  while (::write(ours.get(), buffer, sizeof buffer) > 0) {}
+  ASSERT_EQ(errno, EAGAIN);
+  loop_->run_ready();
+  EXPECT_EQ(events, 1);
+  while (::read(theirs.get(), buffer, sizeof buffer) > 0) {}
+  loop_->run_ready();
+  EXPECT_GT(events, 1);
 }
 
 TEST_F(LoopTest, Tasks_ReturnTheirValueToTheirAwaiter) {

@@ -46,6 +46,80 @@ class EchoHandler final : public RequestHandler {
   int requests = 0;
 };
 
+// What a reader with a buffer of 10 bytes gets, a piece an element, and "end" or the error.
+Task<void> read_pieces(Stream& stream, std::vector<std::string>& out) {
+  char buffer[10];
+  for (;;) {
+    auto n = co_await stream.read(buffer, stream.loop().now() + 5s);
+    out.push_back(!n ? n.error().message() : *n == 0 ? "end" : std::string(buffer, *n));
+    if (!n || *n == 0) co_return;
+  }
+}
+
+class StreamTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    int fds[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    peer_ = UniqueFd(fds[0]);
+    stream_ = std::make_unique<Stream>(*loop_, UniqueFd(fds[1]));
+  }
+  SystemClock clock_;
+  std::unique_ptr<Loop> loop_ = *Loop::create(clock_);
+  UniqueFd peer_;
+  std::unique_ptr<Stream> stream_;
+  std::vector<std::string> got_;
+};
+
+TEST_F(StreamTest, ShortReads_MissNothingThatComesLater) {
+  Scope scope(*loop_);
+  std::vector<std::string> sent;
+  scope.spawn(read_pieces(*stream_, got_));
+  // Short, whole and larger than the buffer; the loop sees some of them together.
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(write_all(peer_.get(), std::string(static_cast<size_t>(i % 23 + 1), static_cast<char>('a' + i % 26))));
+    if (i % 3 != 0) loop_->run_ready();
+  }
+  peer_.reset();
+  ASSERT_TRUE(loop_->run_until([&] { return scope.running() == 0; }, 5s));
+  size_t bytes = 0, expected = 0;
+  for (const std::string& piece : got_) bytes += piece == "end" ? 0 : piece.size();
+  for (int i = 0; i < 200; ++i) expected += static_cast<size_t>(i % 23 + 1);
+  EXPECT_EQ(bytes, expected);
+  EXPECT_EQ(got_.back(), "end");
+}
+
+TEST_F(StreamTest, TheEndThatCameWithTheLastBytesIsSeen) {
+  for (const char* reader : {"waits", "comes before the loop was told", "comes after"}) {
+    SCOPED_TRACE(reader);
+    SetUp();
+    got_.clear();
+    Scope scope(*loop_);
+    if (*reader == 'w') {
+      scope.spawn(read_pieces(*stream_, got_));
+      loop_->run_ready();
+    }
+    ASSERT_TRUE(write_all(peer_.get(), "last"));
+    peer_.reset();
+    if (reader == std::string_view("comes after")) loop_->run_ready();
+    if (*reader != 'w') scope.spawn(read_pieces(*stream_, got_));
+    ASSERT_TRUE(loop_->run_until([&] { return scope.running() == 0; }, 2s));
+    EXPECT_EQ(got_, (std::vector<std::string>{"last", "end"}));
+  }
+}
+
+TEST_F(StreamTest, WhatCameBeforeTheFirstReadIsToldThoughNothingWasExpected) {
+  ASSERT_TRUE(write_all(peer_.get(), "early"));
+  stream_->expect_nothing_yet();
+  Scope scope(*loop_);
+  scope.spawn(read_pieces(*stream_, got_));
+  EXPECT_TRUE(got_.empty());
+  ASSERT_TRUE(loop_->run_until([&] { return !got_.empty(); }, 2s));
+  EXPECT_EQ(got_[0], "early");
+  stream_->abort();
+  ASSERT_TRUE(loop_->run_until([&] { return scope.running() == 0; }, 2s));
+}
+
 class HttpServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -209,6 +283,45 @@ TEST(Tls, ClientsVerifyAgainstTheLocalAuthority) {
   EXPECT_EQ(run(*trusting, "a.skerry.localhost"), "onetwo+");
   EXPECT_NE(run(*trusting, "a.example.org").find("verify failed"), std::string::npos);
   EXPECT_NE(run(*other, "a.skerry.localhost").find("verify failed"), std::string::npos);
+}
+
+// Pieces of many sizes, around a record's and around the buffers below it, in both directions at once.
+Task<void> tls_peer(TlsStream& stream, bool is_server, std::string& got, uint64_t& failures) {
+  auto shaken = is_server ? co_await stream.accept(kNoDeadline) : co_await stream.connect("a.skerry.localhost", kNoDeadline);
+  if (!shaken) ++failures;
+  for (const size_t size : {1, 16383, 16384, 16385, 5, 33000, 16719, 16720, 16721, 70000, 3}) {
+    if (!co_await stream.write(std::string(size, 'x'), {}, stream.loop().now() + 5s)) ++failures;
+    const size_t wanted = got.size() + size;
+    while (got.size() < wanted) {
+      char buffer[8192];
+      auto n = co_await stream.read({buffer, std::min(sizeof buffer, wanted - got.size())}, stream.loop().now() + 5s);
+      if (!n || *n == 0) {
+        ++failures;
+        co_return;
+      }
+      got.append(buffer, *n);
+    }
+  }
+}
+
+TEST(Tls, PiecesOfAllSizesArriveInBothDirections) {
+  SystemClock clock;
+  auto loop = *Loop::create(clock);
+  const CertificatePair ca = make_certificate_authority("test CA").value();
+  auto server = TlsContext::server(issue_certificate(ca, {"*.skerry.localhost"}, {}).value()).value();
+  auto client = TlsContext::client(ca.certificate_pem).value();
+  int fds[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+  TlsStream a(*loop, UniqueFd(fds[0]), *server), b(*loop, UniqueFd(fds[1]), *client);
+  std::string at_server, at_client;
+  uint64_t failures = 0;
+  Scope scope(*loop);
+  scope.spawn(tls_peer(a, true, at_server, failures));
+  scope.spawn(tls_peer(b, false, at_client, failures));
+  EXPECT_TRUE(loop->run_until([&] { return scope.running() == 0; }, 20s));
+  EXPECT_EQ(failures, 0U);
+  EXPECT_EQ(at_server, at_client);
+  EXPECT_EQ(at_server.size(), 1 + 16383 + 16384 + 16385 + 5 + 33000 + 16719 + 16720 + 16721 + 70000 + 3U);
 }
 
 }  // namespace

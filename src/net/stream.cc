@@ -41,15 +41,27 @@ Task<Result<void>> Stream::wait(Direction direction, TimePoint deadline) {
   } const reading{direction == Direction::kRead ? &reading_ : nullptr};
   if (reading.flag != nullptr) *reading.flag = true;
   const Wake wake = co_await event.wait(deadline);
+  if (direction == Direction::kRead) drained_ = false;
   if (aborted_ || (direction == Direction::kRead && std::exchange(interrupted_, false))) co_return fail(ErrorCode::kCancelled, "the connection was given up");
   if (wake == Wake::kTimeout) co_return fail(ErrorCode::kTimeout, "no progress before the deadline");
   co_return Result<void>{};
 }
 
+ssize_t Stream::receive(std::span<char> into) {
+  if (drained_) {
+    errno = EAGAIN;
+    return -1;
+  }
+  const ssize_t n = ::recv(fd_.get(), into.data(), into.size(), 0);
+  // The end of the stream may have been told together with its last bytes, and is not told again.
+  if (n > 0 && static_cast<size_t>(n) < into.size()) drained_ = !watch_->hung_up();
+  return n;
+}
+
 Task<Result<size_t>> Stream::read(std::span<char> into, TimePoint deadline) {
   for (;;) {
     if (aborted_) co_return fail(ErrorCode::kCancelled, "the connection was given up");
-    const ssize_t n = ::recv(fd_.get(), into.data(), into.size(), 0);
+    const ssize_t n = receive(into);
     if (n >= 0) co_return static_cast<size_t>(n);
     if (errno == EINTR) continue;
     if (errno != EAGAIN) co_return fail_errno("read");
@@ -89,7 +101,10 @@ Task<Result<void>> Stream::finish_connect(TimePoint deadline) {
     // getpeername tells a connection that stands from one in progress, whatever woke us.
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
-    if (::getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0) co_return Result<void>{};
+    if (::getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0) {
+      expect_nothing_yet();
+      co_return Result<void>{};
+    }
     int error = 0;
     socklen_t error_size = sizeof error;
     if (::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &error_size) != 0) co_return fail_errno("SO_ERROR");
@@ -133,8 +148,11 @@ Task<Result<std::unique_ptr<Stream>>> connect_unix_stream(Loop& loop, std::strin
   for (;;) {
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) co_return fail_errno("socket");
-    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
-      co_return std::make_unique<Stream>(loop, std::move(fd));
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+      auto stream = std::make_unique<Stream>(loop, std::move(fd));
+      stream->expect_nothing_yet();
+      co_return stream;
+    }
     // A full backlog answers EAGAIN and gives nothing to wait on.
     if (errno != EAGAIN || loop.now() >= deadline) co_return fail_errno("connect `{}`", path);
     co_await loop.sleep_until(loop.now() + std::chrono::milliseconds(2));

@@ -32,6 +32,8 @@ class Stream {
   // Waits for a connect() in progress on the descriptor.
   Task<Result<void>> finish_connect(TimePoint deadline);
 
+  // For a connection that was just made: the peer has sent nothing, or epoll will tell.
+  void expect_nothing_yet() { drained_ = true; }
   void abort();
   // Makes the read that waits now end with kCancelled; later operations work again. Nothing happens when no read waits.
   void interrupt_read();
@@ -48,6 +50,8 @@ class Stream {
   // Waits until the descriptor may be ready.
   Task<Result<void>> wait(Direction direction, TimePoint deadline);
   [[nodiscard]] bool aborted() const { return aborted_; }
+  // recv(2), without the call where the kernel would only say EAGAIN: a read that gave less than asked for has taken all, and epoll tells of more.
+  ssize_t receive(std::span<char> into);
   uint64_t bytes_written_ = 0;
 
  private:
@@ -55,6 +59,7 @@ class Stream {
   UniqueFd fd_;
   std::unique_ptr<FdWatch> watch_;  // dies before fd_
   bool aborted_ = false;
+  bool drained_ = false;
   bool reading_ = false;
   bool interrupted_ = false;
 };

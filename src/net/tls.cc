@@ -3,8 +3,10 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "net/openssl_handles.h"
 
@@ -75,7 +77,48 @@ Result<std::unique_ptr<TlsContext>> TlsContext::client(const std::string& ca_pem
 }
 
 TlsStream::TlsStream(Loop& loop, UniqueFd fd, TlsContext& context) : Stream(loop, std::move(fd)), ssl_(SSL_new(context.get())) {
-  if (ssl_ != nullptr) SSL_set_fd(ssl_, this->fd());
+  BIO* bio = ssl_ != nullptr ? BIO_new(transport()) : nullptr;
+  if (bio == nullptr) {
+    SSL_free(std::exchange(ssl_, nullptr));
+    return;
+  }
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_, bio, bio);
+}
+
+const bio_method_st* TlsStream::transport() {
+  static const bio_method_st* const kMethod = [] {
+    BIO_METHOD* method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+    if (method == nullptr) return method;
+    BIO_meth_set_read(method, bio_read);
+    BIO_meth_set_write(method, bio_write);
+    BIO_meth_set_ctrl(method, [](BIO* bio, int command, long, void*) -> long {
+      if (command == BIO_CTRL_EOF) return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0 ? 1 : 0;
+      return command == BIO_CTRL_FLUSH ? 1 : 0;
+    });
+    return method;
+  }();
+  return kMethod;
+}
+
+int TlsStream::bio_read(BIO* bio, char* into, int size) {
+  BIO_clear_retry_flags(bio);
+  ssize_t n = 0;
+  do n = static_cast<TlsStream*>(BIO_get_data(bio))->receive({into, static_cast<size_t>(size)});
+  while (n < 0 && errno == EINTR);
+  if (n == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+  else if (n < 0 && errno == EAGAIN) BIO_set_retry_read(bio);
+  return static_cast<int>(n);
+}
+
+int TlsStream::bio_write(BIO* bio, const char* from, int size) {
+  BIO_clear_retry_flags(bio);
+  ssize_t n = 0;
+  do n = ::send(static_cast<TlsStream*>(BIO_get_data(bio))->fd(), from, static_cast<size_t>(size), MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  if (n < 0 && errno == EAGAIN) BIO_set_retry_write(bio);
+  return static_cast<int>(n);
 }
 TlsStream::~TlsStream() { SSL_free(ssl_); }
 

@@ -9,6 +9,8 @@
 
 #include "net/stream.h"
 
+struct bio_method_st;
+struct bio_st;
 struct ssl_ctx_st;
 struct ssl_st;
 
@@ -50,6 +52,11 @@ class TlsStream final : public Stream {
   [[nodiscard]] std::string server_name() const;
 
  private:
+  // OpenSSL's way to the socket, by receive(): its own would ask the kernel once more after each record.
+  static const bio_method_st* transport();
+  static int bio_read(bio_st* bio, char* into, int size);
+  static int bio_write(bio_st* bio, const char* from, int size);
+
   Task<Result<void>> handshake(TimePoint deadline);
   // Waits for what SSL_get_error asks for, or says what failed. `eof` is set on a clean close.
   Task<Result<void>> after(int result, bool& eof, TimePoint deadline);

@@ -87,6 +87,8 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   Task<void> read_log(std::shared_ptr<Instance> instance, LogStream stream);
   // Reads what is there, up to a bound; false when there may be more.
   bool drain_log(Instance& instance, LogStream stream);
+  // Both, where there is anything.
+  void drain_logs(Instance& instance);
   Task<void> end_request_late(std::shared_ptr<Instance> instance);
   Task<void> replace_without_log(std::shared_ptr<Instance> instance);
   Task<void> kill_after_drain(std::shared_ptr<Instance> instance);

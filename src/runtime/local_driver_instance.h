@@ -1,0 +1,42 @@
+// What LocalDriver knows of one instance. For the files of LocalDriver only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "loop/latch.h"
+#include "runtime/local_driver.h"
+
+namespace skerry {
+
+struct LocalDriver::Instance {
+  explicit Instance(Loop& loop) : progress(loop), exited(loop) {}
+
+  LogSource source;
+  RevisionConfig config;
+  uint64_t start_request = 0;
+  Event progress;  // Started, StartFailed or Exited came; one waiter, run_instance
+  Latch exited;
+  bool started = false;
+  bool adopted = false;
+  StartMode mode = StartMode::kBoot;
+  bool spoke = false;  // its shim said something of this start
+  bool ready = false;
+  bool stop_asked = false;
+  bool reported = false;  // the terminal event went to dispatch
+  std::string failed_phase;
+  std::string failed_message;
+  sandbox::Exited end;
+
+  UniqueFd out, err, status, cpu;
+  std::vector<UniqueFd> sockets;
+  LineCutter out_lines, err_lines;
+  bool log_behind = false;  // more was written than one go of reading takes
+  int logs_ended = 0;
+  std::string request_id;
+  uint64_t requests = 0;  // beginnings and ends
+  std::vector<std::unique_ptr<HttpClientConnection>> idle;
+};
+
+}  // namespace skerry
