@@ -24,7 +24,7 @@ enum class StopKind : uint8_t {
 class Driver {
  public:
   virtual ~Driver() = default;
-  // Ends in on_ready or on_start_failed, exactly once, unless stop() came first.
+  // Ends in on_ready, in on_start_failed, or, where the start was lost and another may do, in on_exited: exactly once, unless stop() came first.
   virtual void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) = 0;
   // Ends in on_exited, exactly once, whatever state the instance is in.
   virtual void stop(const InstanceId& instance, StopKind kind) = 0;

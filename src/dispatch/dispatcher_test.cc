@@ -181,6 +181,22 @@ TEST_F(DispatchTest, Start_ManyThatFailTogetherAreOneFailure) {
   EXPECT_EQ(driver_.started.size(), 1U);
 }
 
+TEST_F(DispatchTest, Dispatch_AStartThatIsLostIsMadeAgainForWhoStillWaits) {
+  dispatcher_.add_revision(FunctionId("f"), revision("r"));
+  Request& waits = request();
+  Request& leaves = request();
+  const InstanceId first = next_start(), second = next_start();
+  leaves.wait.cancel();
+  loop_->run_ready();
+  dispatcher_.on_exited(first);
+  ASSERT_TRUE(driver_.started.empty());  // the other start is under way
+  dispatcher_.on_exited(second);
+  ASSERT_EQ(driver_.started.size(), 1U);
+  EXPECT_EQ(waits.got, nullptr);  // neither refused nor made to wait longer than the start takes
+  ready(next_start());
+  ASSERT_TRUE(waits.got && *waits.got);
+}
+
 TEST_F(DispatchTest, Broken_InstancesAreKilledAndReplacedForWaiters) {
   dispatcher_.add_revision(FunctionId("f"), revision("r", 1, 1));
   Request& a = request();

@@ -17,6 +17,9 @@ namespace {
 constexpr size_t kStatusLineBytes = 4096;
 constexpr size_t kFixedDescriptors = 4;  // stdout, stderr, status, CPU counter
 constexpr size_t kMaxIdleConnections = 16;
+constexpr size_t kFewSockets = 2;   // more are asked for
+constexpr uint8_t kMoreSockets = 4;
+constexpr auto kResendPause = std::chrono::milliseconds(5);  // half of what a start takes
 constexpr auto kFirstRetry = std::chrono::milliseconds(1);
 constexpr auto kLastRetry = std::chrono::milliseconds(20);
 
@@ -42,12 +45,18 @@ void LocalDriver::start(const InstanceId& id, const FunctionId& function, const 
   instance->source = {function, revision.id, id};
   instance->config = revision;
   instances_[id] = instance;
-  if (auto sent = send_start(*instance); !sent) {
-    instance->failed_phase = "sandbox";
-    instance->failed_message = sent.error().message();
-    instance->progress.set();
-  }
+  try_to_send_start(*instance);
   scope_.spawn(run_instance(std::move(instance)));
+}
+
+// Leaves it unsent where sandboxd is being restarted, or has not read what it was sent before.
+void LocalDriver::try_to_send_start(Instance& instance) {
+  const auto sent = send_start(instance);
+  instance.sent = sent.has_value();
+  if (sent || sent.error().code() == ErrorCode::kUnavailable || sent.error().sys_errno() == EAGAIN) return;
+  instance.failed_phase = "sandbox";
+  instance.failed_message = sent.error().message();
+  instance.progress.set();
 }
 
 Result<void> LocalDriver::send_start(Instance& instance) {
@@ -71,7 +80,11 @@ Task<void> LocalDriver::run_instance(std::shared_ptr<Instance> instance) {
   // Nothing is told to dispatch from inside its own call to start().
   co_await loop_.sleep_until(begin);
   if (!i.adopted) {
-    const Wake wake = co_await i.progress.wait(begin + kSandboxTime);
+    while (!i.sent && i.failed_phase.empty() && !i.stop_asked && loop_.now() < begin + kSandboxTime) {
+      co_await loop_.sleep_until(loop_.now() + kResendPause);
+      try_to_send_start(i);
+    }
+    const Wake wake = i.sent ? co_await i.progress.wait(begin + kSandboxTime) : Wake::kTimeout;
     Result<void> up{};
     if (!i.failed_phase.empty()) up = std::unexpected(start_error(i.failed_phase, i.failed_message));
     else if (wake == Wake::kTimeout) up = std::unexpected(start_error("sandbox", "sandboxd did not answer in time"));
@@ -86,7 +99,7 @@ Task<void> LocalDriver::run_instance(std::shared_ptr<Instance> instance) {
     if (up && !i.exited.is_set()) {
       i.ready = true;
       if (!i.stop_asked) events_->on_ready(id, i.mode);
-    } else if (!i.stop_asked) {
+    } else if (!i.stop_asked && !i.lost) {
       const std::string text = up ? "process: it ended at once" : up.error().message();
       const size_t colon = text.find(": ");
       system_line(i, "start failed: " + text);
@@ -231,6 +244,8 @@ void LocalDriver::on_message(sandbox::StarterMessage message, std::vector<Unique
     on_exit_message(*exited);
   } else if (const auto* listed = std::get_if<sandbox::Listed>(&message)) {
     on_listed(*listed, std::move(fds));
+  } else if (const auto* done = std::get_if<sandbox::Done>(&message)) {
+    if (done->request == list_request_) on_list_end();
   } else if (const auto* sockets = std::get_if<sandbox::Sockets>(&message)) {
     if (const auto instance = find(InstanceId(sockets->id)); instance)
       for (UniqueFd& fd : fds) instance->sockets.push_back(std::move(fd));
@@ -276,13 +291,19 @@ void LocalDriver::on_exit_message(const sandbox::Exited& message) {
   if (message.out_of_memory) system_line(*instance, fmt::format("killed: over its memory limit of {} MB", instance->config.limits.memory_bytes >> 20));
   else if (!instance->stop_asked && instance->ready)
     system_line(*instance, message.term_signal != 0 ? fmt::format("the process was ended by signal {}", message.term_signal)
-                                                    : fmt::format("the process ended with status {}", message.exit_code));
+                           : message.exit_code >= 0 ? fmt::format("the process ended with status {}", message.exit_code)
+                                                    : "the process ended");
   instance->exited.set();
   instance->progress.set();
 }
 
 void LocalDriver::on_connected() {
-  (void)client_.send(sandbox::List{next_request_++});
+  for (const auto& [id, instance] : instances_) {
+    instance->unaccounted = instance->started;
+    if (instance->started && instance->sockets.size() <= kFewSockets) ask_for_sockets(*instance);  // what was asked before may be lost
+  }
+  list_request_ = next_request_++;
+  (void)client_.send(sandbox::List{list_request_});
   send_spares();
 }
 
@@ -304,18 +325,30 @@ void LocalDriver::send_spares() {
   if (auto sent = send(); !sent) logger_.warn("spares were not ordered", {{"error", sent.error().message()}});
 }
 
+// What was asked of a starter that is gone is not made, or is in the next one's list and then ended: dispatch hears that it is over, and asks for
+// another if a request still waits.
 void LocalDriver::on_disconnected() {
   for (const auto& [id, instance] : instances_) {
-    if (instance->started || instance->exited.is_set()) continue;
+    if (!instance->sent || instance->started || instance->exited.is_set()) continue;
+    instance->lost = true;
     instance->failed_phase = "sandbox";
     instance->failed_message = "sandboxd restarted during the start";
     instance->progress.set();
   }
 }
 
+// Everything that lives was named: what was not, ended while no starter was there to say so.
+void LocalDriver::on_list_end() {
+  for (const auto& [id, instance] : instances_)
+    if (instance->unaccounted && !instance->exited.is_set()) on_exit_message({.id = id.str()});
+}
+
 void LocalDriver::on_listed(const sandbox::Listed& message, std::vector<UniqueFd> fds) {
   const InstanceId id(message.id);
-  if (find(id)) return;
+  if (const auto known = find(id); known) {
+    known->unaccounted = false;
+    return;
+  }
   FunctionId function;
   const RevisionId revision_id(message.label);
   const RevisionConfig* revision = find_revision_ ? find_revision_(revision_id, function) : nullptr;
@@ -342,6 +375,10 @@ void LocalDriver::on_listed(const sandbox::Listed& message, std::vector<UniqueFd
 
 // ---- connections
 
+void LocalDriver::ask_for_sockets(const Instance& instance) {
+  if (instance.config.transport == Transport::kTcp) (void)client_.send(sandbox::MoreSockets{next_request_++, instance.source.instance.str(), kMoreSockets});
+}
+
 Task<Result<std::unique_ptr<HttpClientConnection>>> LocalDriver::connect(InstanceId id, TimePoint deadline) {
   const auto instance = find(id);
   if (!instance || instance->exited.is_set()) co_return fail(ErrorCode::kUnavailable, "the instance has ended");
@@ -354,7 +391,7 @@ Task<Result<std::unique_ptr<HttpClientConnection>>> LocalDriver::connect(Instanc
     CO_TRY_ASSIGN(auto stream, co_await connect_unix_stream(loop_, fmt::format("{}/instances/{}.sock", run_dir_, id.str()), deadline));
     co_return std::make_unique<HttpClientConnection>(std::move(stream));
   }
-  if (instance->sockets.size() <= 2) (void)client_.send(sandbox::MoreSockets{next_request_++, id.str(), 4});
+  if (instance->sockets.size() <= kFewSockets) ask_for_sockets(*instance);
   while (instance->sockets.empty()) {
     if (loop_.now() >= deadline || instance->exited.is_set()) co_return fail(ErrorCode::kUnavailable, "no socket into the instance");
     co_await loop_.sleep_until(loop_.now() + kFirstRetry);

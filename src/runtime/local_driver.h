@@ -74,11 +74,14 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
 
   void on_started(const sandbox::Started& message, std::vector<UniqueFd> fds);
   void on_listed(const sandbox::Listed& message, std::vector<UniqueFd> fds);
+  void on_list_end();
   void on_exit_message(const sandbox::Exited& message);
+  void ask_for_sockets(const Instance& instance);
   void take_descriptors(Instance& instance, std::vector<UniqueFd> fds);
 
   Task<void> run_instance(std::shared_ptr<Instance> instance);
   Result<void> send_start(Instance& instance);
+  void try_to_send_start(Instance& instance);
   void send_spares();
   Task<Result<void>> wait_ready(Instance& instance, TimePoint deadline);
   Task<Result<void>> wait_shim(Instance& instance, TimePoint deadline);
@@ -104,6 +107,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   Adopt adopt_;
   StarterClient client_;
   uint64_t next_request_ = 1;
+  uint64_t list_request_ = 0;  // of the connection in use
   std::string spares_;  // the encoded order
   // Two owners: this map until the instance has exited, and the coroutines that still use it.
   std::unordered_map<InstanceId, std::shared_ptr<Instance>> instances_;

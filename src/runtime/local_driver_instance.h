@@ -18,6 +18,9 @@ struct LocalDriver::Instance {
   uint64_t start_request = 0;
   Event progress;  // Started, StartFailed or Exited came; one waiter, run_instance
   Latch exited;
+  bool sent = false;         // sandboxd has the plan
+  bool lost = false;         // .. and was killed before it said what became of it
+  bool unaccounted = false;  // started by a starter that is gone, and not yet in the list of the next
   bool started = false;
   bool adopted = false;
   StartMode mode = StartMode::kBoot;
