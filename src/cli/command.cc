@@ -31,6 +31,10 @@ void Command::repeated(const std::string& names, std::vector<std::string>& into,
   app_.add_option(names, into, help)->type_name(value_name)->allow_extra_args(false);
 }
 
+void Command::choices(const std::string& name, std::span<const std::string_view> words) {
+  choices_[name].assign(words.begin(), words.end());
+}
+
 void Command::examples(const std::string& lines) {
   std::string footer = "Examples:\n";
   size_t at = 0;

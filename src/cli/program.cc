@@ -18,10 +18,14 @@ namespace {
 struct Entry {
   std::unique_ptr<Verb> verb;
   CLI::App* app = nullptr;
+  Command::Choices choices;
 };
 
 constexpr std::string_view kGroupSummaries[][2] = {
     {"secrets", "Secrets that functions receive in their environment"}};
+
+// `init NAME` is about a new one, `secrets set NAME` about a secret.
+bool names_a_function(std::string_view path) { return path != "init" && path.find(' ') == std::string_view::npos; }
 
 // The whole command line: the tree of apps, the verbs, and the --json that each has.
 class Program {
@@ -33,7 +37,7 @@ class Program {
     for (auto& verb : make_verbs()) add(std::move(verb));
     for (const Entry& entry : entries_) shapes_.push_back(shape(entry));
     for (const auto& [name, group] : groups_) {
-      VerbShape s{name, group->get_description(), {"--help"}, {}, false};
+      VerbShape s{name, group->get_description(), {"--help"}, {}, {}, {}};
       for (const CLI::App* sub : group->get_subcommands({})) s.words.push_back(sub->get_name());
       shapes_.push_back(std::move(s));
     }
@@ -87,19 +91,35 @@ void Program::add(std::unique_ptr<Verb> verb) {
     parent = at;
   }
   CLI::App* app = parent->add_subcommand(name, std::string(verb->summary()));
-  Command command(*app);
+  Command::Choices choices;
+  Command command(*app, choices);
   verb->declare(command);
   app->add_flag("--json", json_, "print JSON (errors too, on standard error)");
-  entries_.push_back({std::move(verb), app});
+  entries_.push_back({std::move(verb), app, std::move(choices)});
 }
 
 VerbShape Program::shape(const Entry& entry) {
-  VerbShape out{std::string(entry.verb->path()), std::string(entry.verb->summary()), {}, {}, false};
+  VerbShape out{std::string(entry.verb->path()), std::string(entry.verb->summary()), {}, {}, {}, {}};
   for (const CLI::Option* option : entry.app->get_options()) {
-    for (const std::string& name : option->get_lnames()) out.options.push_back("--" + name);
-    for (const std::string& name : option->get_snames()) out.options.push_back("-" + name);
-    if (option->get_positional() && option->get_name(true) == "NAME")
-      out.takes_function = out.path != "init" && out.path.find(' ') == std::string::npos;
+    ValueShape value;
+    for (const std::string& name : option->get_lnames()) value.names.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) value.names.push_back("-" + name);
+    out.options.insert(out.options.end(), value.names.begin(), value.names.end());
+    const bool is_argument = option->get_positional();
+    const std::string kind = is_argument ? option->get_name(true) : option->get_type_name();
+    const auto chosen = entry.choices.find(is_argument ? kind : "--" + option->get_name(false).substr(2));
+    if (chosen != entry.choices.end()) {
+      value.offer = Offer::kWords;
+      value.words = chosen->second;
+    } else if (kind == "FUNCTION" || (is_argument && kind == "NAME" && names_a_function(out.path))) {
+      value.offer = Offer::kFunctions;
+    } else if (kind == "DIR") {
+      value.offer = Offer::kFolders;
+    } else if (kind == "FILE") {
+      value.offer = Offer::kFiles;
+    }
+    if (is_argument) out.arguments.push_back(std::move(value));
+    else if (option->get_items_expected_max() > 0) out.valued.push_back(std::move(value));
   }
   return out;
 }

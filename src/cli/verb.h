@@ -5,8 +5,10 @@
 // headers only command.cc and program.cc read.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +27,10 @@ enum class Need { kRequired, kOptional };
 
 class Command {
  public:
-  explicit Command(CLI::App& app) : app_(app) {}
+  // The closed sets of values, by the declared name ("--lang", "ACTION").
+  using Choices = std::map<std::string, std::vector<std::string>, std::less<>>;
+
+  Command(CLI::App& app, Choices& choices) : app_(app), choices_(choices) {}
 
   void argument(const std::string& name, std::string& into, const std::string& help, Need need);
   // "-f,--follow"; the target must outlive the parse.
@@ -37,11 +42,14 @@ class Command {
   // May be given several times, one value each.
   void repeated(const std::string& names, std::vector<std::string>& into, const std::string& help,
                 const std::string& value_name);
+  // All that an option or argument may be, for completion; the verb still checks what it gets.
+  void choices(const std::string& name, std::span<const std::string_view> words);
   // Lines under "Examples:" at the end of the help.
   void examples(const std::string& lines);
 
  private:
   CLI::App& app_;
+  Choices& choices_;
 };
 
 class Verb {
@@ -54,12 +62,19 @@ class Verb {
 };
 
 // What completion scripts need to know of a verb.
+enum class Offer { kNothing, kWords, kFunctions, kFolders, kFiles };
+struct ValueShape {
+  std::vector<std::string> names;  // "--lang", "-l"; empty for an argument, which its position names
+  Offer offer = Offer::kNothing;
+  std::vector<std::string> words;  // kWords: all that it may be
+};
 struct VerbShape {
   std::string path;
   std::string summary;
-  std::vector<std::string> options;  // "--json", "-f"
-  std::vector<std::string> words;    // for a group: its verbs
-  bool takes_function = false;       // its first argument is a function's name
+  std::vector<std::string> options;    // "--json", "-f"
+  std::vector<std::string> words;      // for a group: its verbs
+  std::vector<ValueShape> valued;      // the options that take a value
+  std::vector<ValueShape> arguments;   // in their order
 };
 
 std::unique_ptr<Verb> make_init_verb();

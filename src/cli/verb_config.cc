@@ -8,6 +8,7 @@ namespace skerry::cli {
 namespace {
 
 inline constexpr size_t kMaxTokenBytes = 4096;
+constexpr std::string_view kActions[] = {"show", "set", "unset"};
 
 class ConfigVerb final : public Verb {
  public:
@@ -19,6 +20,8 @@ class ConfigVerb final : public Verb {
   void declare(Command& command) override {
     command.argument("ACTION", action_, "show, set or unset (default: show)", Need::kOptional);
     command.argument("KEY", key_, "url, token or ca", Need::kOptional);
+    command.choices("ACTION", kActions);
+    command.choices("KEY", config_keys());
     command.argument("VALUE", value_, "the new value; a token is asked for, or read from standard input",
                      Need::kOptional);
     command.examples(

@@ -13,6 +13,7 @@ namespace skerry::cli {
 namespace {
 
 namespace fs = std::filesystem;
+constexpr std::string_view kLanguages[] = {"python", "node", "ts", "go", "java"};
 
 class InitVerb final : public Verb {
  public:
@@ -22,6 +23,7 @@ class InitVerb final : public Verb {
   void declare(Command& command) override {
     command.argument("NAME", name_, "the function's name; also the folder's", Need::kRequired);
     command.option("-l,--lang", language_, "python, node, ts, go or java", "LANG");
+    command.choices("--lang", kLanguages);
     command.option("--dir", directory_, "the folder, instead of NAME", "DIR");
     command.examples(
         "skerry init --lang python hello\nskerry init --lang ts orders && cd orders && skerry ship");
@@ -65,7 +67,6 @@ class InitVerb final : public Verb {
 
  private:
   Outcome<std::string> known_language() const {
-    constexpr std::string_view kLanguages[] = {"python", "node", "ts", "go", "java"};
     if (language_.empty())
       return usage_error("init: say the language: --lang {}", fmt::join(kLanguages, "|"));
     for (const std::string_view known : kLanguages) {

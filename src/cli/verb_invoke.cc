@@ -10,6 +10,8 @@ namespace {
 
 inline constexpr size_t kMaxRequestBody = 10 * 1024 * 1024;  // more than this a function never receives
 
+constexpr std::string_view kUsualMethods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+
 std::string host_of(std::string_view url) {
   const size_t scheme = url.find("://");
   if (scheme == std::string_view::npos) return {};
@@ -29,6 +31,7 @@ class InvokeVerb final : public Verb {
                      Need::kOptional);
     command.option("-p,--path", path_, "path and query (default /)", "PATH");
     command.option("-X,--method", method_, "GET, or POST with --data", "METHOD");
+    command.choices("--method", kUsualMethods);
     command.option("-d,--data", data_, "the body; @FILE reads a file, @- standard input", "DATA");
     command.repeated("-H,--header", headers_, "a header; may be given several times", "'Name: value'");
     command.flag("-i,--include", include_, "print the head of the answer as well");

@@ -28,6 +28,7 @@ class ShipVerb final : public Verb {
       std::replace(option.begin(), option.end(), '_', '-');
       auto& [name, value] = values_.emplace_back(key.name, std::nullopt);
       command.option(option, value, std::string(key.help), "VALUE");
+      if (const auto words = manifest::words_of(key.kind); !words.empty()) command.choices(option, words);
     }
     command.examples(
         "skerry ship\n"

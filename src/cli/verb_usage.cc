@@ -13,7 +13,7 @@ class UsageVerb final : public Verb {
   void declare(Command& command) override {
     command.option("--since", since_, "from here: 24h, 7d, or 2026-11-23T00:00:00Z", "WHEN");
     command.option("--until", until_, "to here", "WHEN");
-    command.option("--function", function_, "of one function", "NAME");
+    command.option("--function", function_, "of one function", "FUNCTION");
     command.examples("skerry usage\nskerry usage --since 24h --function orders");
   }
 

@@ -14,6 +14,9 @@ namespace {
 inline constexpr int64_t kHourMs = 3'600'000;
 inline constexpr int64_t kMaxSizeMb = 1024 * 1024;  // a terabyte: beyond any machine meant here
 
+constexpr std::string_view kLanguages[] = {"python", "node", "go", "java", "image"};
+constexpr std::string_view kBooleans[] = {"true", "false"};
+
 constexpr std::array kKeys = {
     RuntimeKey{"language",
                ValueKind::kLanguage,
@@ -107,11 +110,10 @@ void store_text(const RuntimeKey& key, std::string_view text, const Place& place
   if (key.kind == ValueKind::kLanguage) {
     runtime.language = parse_language(text);
     if (!runtime.language) {
-      constexpr std::string_view known[] = {"python", "node", "go", "java", "image"};
-      const auto guess = nearest(text, known);
+      const auto guess = nearest(text, kLanguages);
       report(out, Severity::kError, place, fmt::format("unknown language `{}`", text),
              guess ? fmt::format("did you mean `{}`?", *guess)
-                   : std::string("one of python, node, go, java, image"));
+                   : fmt::format("one of {}", fmt::join(kLanguages, ", ")));
     }
     return;
   }
@@ -205,6 +207,12 @@ const RuntimeKey* find_runtime_key(std::string_view name) {
   const auto at =
       std::find_if(kKeys.begin(), kKeys.end(), [&](const RuntimeKey& k) { return k.name == name; });
   return at == kKeys.end() ? nullptr : &*at;
+}
+
+std::span<const std::string_view> words_of(ValueKind kind) {
+  if (kind == ValueKind::kLanguage) return kLanguages;
+  if (kind == ValueKind::kBoolean) return kBooleans;
+  return {};
 }
 
 void read_runtime_node(const RuntimeKey& key, const TomlNode& node, const Place& place, Runtime& runtime,

@@ -30,6 +30,8 @@ struct RuntimeKey {
 
 [[nodiscard]] std::span<const RuntimeKey> runtime_keys();
 [[nodiscard]] const RuntimeKey* find_runtime_key(std::string_view name);
+// All that a value may be, where that is a handful of words; else nothing.
+[[nodiscard]] std::span<const std::string_view> words_of(ValueKind kind);
 
 // Reads one value into `runtime`; what is wrong goes to `out` with the given place.
 struct Place {

@@ -321,24 +321,3 @@ def test_doctor_works_without_a_gateway(cli):
     cli.env["PATH"] = "/nowhere"
     lines = subprocess.run([BINARY, "doctor"], env=cli.env, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
     assert "apt-get install mmdebstrap" in lines
-
-
-def test_completion_scripts_are_valid_and_complete(cli):
-    script = cli.run("completion", "bash").stdout
-    subprocess.run(["bash", "-n"], input=script, text=True, check=True, timeout=TIMEOUT_S)
-    ask = script + '\nCOMP_WORDS=(skerry shi); COMP_CWORD=1; _skerry; echo "${COMPREPLY[@]}"\nCOMP_WORDS=(skerry secrets set --fr); COMP_CWORD=3; _skerry; echo "${COMPREPLY[@]}"\n'
-    done = subprocess.run(["bash"], input=ask, env=cli.env, capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert done.stdout.splitlines() == ["ship", "--from-file"], done.stderr
-    for shell in ("zsh", "fish"):
-        text = cli.run("completion", shell).stdout
-        for verb in VERBS:
-            assert verb.split()[-1] in text
-    assert "bash, zsh, fish" in cli.run("completion", "tcsh", code=2).stderr
-
-
-def test_bash_completion_offers_functions(cli, gateway):
-    gateway.add_function("orders")
-    cli.env["PATH"] = os.path.dirname(BINARY) + ":" + cli.env["PATH"]
-    ask = cli.run("completion", "bash").stdout + '\nCOMP_WORDS=(skerry logs or); COMP_CWORD=2; _skerry; echo "${COMPREPLY[@]}"\n'
-    done = subprocess.run(["bash"], input=ask, env=cli.env, capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert done.stdout == "orders\n", done.stderr
