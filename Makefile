@@ -2,13 +2,15 @@
 SUITE ?= all
 WHAT ?= all
 
-.PHONY: up down test bench build lint images prepare
+.PHONY: up down test test-vm bench build lint images prepare
 up:
 	@scripts/up
 down:
 	@scripts/down
 test:
 	@scripts/test $(SUITE)
+test-vm:
+	@scripts/test-vm
 bench:
 	@scripts/bench $(WHAT)
 build:

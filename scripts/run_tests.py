@@ -51,6 +51,20 @@ class Totals:
             else:
                 self.add(name, seconds, "passed")
 
+    def tell(self, seconds):
+        """The last words of a run, and the end of the process."""
+        for title, lines in (("skipped", self.skips), ("failed", self.failures)):
+            if lines:
+                print(f"\n{title}:")
+                for line in lines:
+                    print("  " + line)
+        print("\nten slowest:")
+        for each, name in sorted(self.times, reverse=True)[:10]:
+            print(f"  {each:7.2f} s  {name}")
+        print(f"\n{seconds:.0f} s in all")
+        print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped")
+        sys.exit(1 if self.failed or not self.passed else 0)
+
 
 def run(command, limit_s, **options):
     """The exit status; 124 when the limit passed and the process was ended."""
@@ -132,17 +146,8 @@ def main():
                     unit(totals, folder)
                 else:
                     pytest(totals, suite, folder)
-    for title, lines in (("skipped", totals.skips), ("failed", totals.failures)):
-        if lines:
-            print(f"\n{title}:")
-            for line in lines:
-                print("  " + line)
-    print("\nten slowest:")
-    for seconds, name in sorted(totals.times, reverse=True)[:10]:
-        print(f"  {seconds:7.2f} s  {name}")
-    print(f"\n{time.monotonic() - begin:.0f} s in all")
-    print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped")
-    sys.exit(1 if totals.failed or not totals.passed else 0)
+    totals.tell(time.monotonic() - begin)
 
 
-main()
+if __name__ == "__main__":
+    main()

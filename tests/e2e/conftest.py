@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.parse
@@ -14,6 +15,9 @@ import urllib.parse
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from slow import SLOW, in_time  # noqa: E402
+
 BIN = pathlib.Path(os.environ.get("SKERRY_BUILD", ROOT / "build/dev")) / "bin"
 IMAGES = pathlib.Path(os.environ.get("SKERRY_IMAGES", "/var/lib/skerry/images"))
 
@@ -64,7 +68,7 @@ class Skerry:
         return (self.folder / "log").read_text(errors="replace")[-4000:]
 
     def wait(self, ready, why, timeout=30):
-        end = time.monotonic() + timeout
+        end = in_time(timeout)
         while not ready():
             if time.monotonic() > end:
                 raise TimeoutError(f"{why}\n{self.log()}")
@@ -83,7 +87,7 @@ class Skerry:
         home.mkdir(exist_ok=True)
         environment = {"PATH": os.environ["PATH"], "HOME": str(home), "SKERRY_URL": f"https://localhost:{self.api}", "SKERRY_TOKEN": self.token,
                        "SKERRY_CA": str(self.ca), "NO_COLOR": "1"}
-        result = subprocess.run([BIN / "skerry", *map(str, arguments)], capture_output=True, text=True, env=environment, input=input, cwd=cwd, timeout=600)
+        result = subprocess.run([BIN / "skerry", *map(str, arguments)], capture_output=True, text=True, env=environment, input=input, cwd=cwd, timeout=600 * SLOW)
         if check:
             assert result.returncode == 0, (result.stdout, result.stderr, self.log())
         return result
@@ -124,11 +128,11 @@ class Skerry:
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
+            self.process.wait(30 * SLOW)
 
     def sweep(self):
         return subprocess.run([BIN / "skerry-sandboxd", "sweep", "--run-dir", self.run, "--state-dir", self.state, "--tag", self.tag, "--subnet", "198.19.0.0/16"],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=60 * SLOW)
 
     def leftovers(self):
         found = [n for _, n in socket.if_nameindex() if n.startswith(self.tag[:8] + "-")]
@@ -162,7 +166,7 @@ def exchange(host, port, context, method, path, body=None, headers=None, timeout
     if data is not None:
         lines.append(f"content-length: {len(data)}")
     lines += [f"{k}: {v}" for k, v in (headers or {}).items()]
-    with socket.create_connection(("127.0.0.1", port), timeout) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout * SLOW) as plain:
         with context.wrap_socket(plain, server_hostname=host) if context else plain as s:
             s.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + (data or b""))
             received = b""

@@ -9,10 +9,13 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from slow import SLOW, in_time  # noqa: E402
 BIN = pathlib.Path(os.environ.get("SKERRY_BUILD", ROOT / "build/dev")) / "bin"
 LAYER_ID_BASE = 0x70000000
 SUBNET = "10.199"  # not the one of an installed Skerry, nor of the other tests
@@ -100,7 +103,7 @@ class Client:
         self.socket.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
 
     def receive(self, timeout=10):
-        if not select.select([self.socket], [], [], timeout)[0]:
+        if not select.select([self.socket], [], [], timeout * SLOW)[0]:
             raise TimeoutError("sandboxd said nothing")
         raw, ancillary, _, _ = self.socket.recvmsg(65536, socket.CMSG_SPACE(16 * 4))
         if not raw:
@@ -118,9 +121,9 @@ class Client:
         for i, m in enumerate(self.pending):
             if m["type"] == kind and (id_ is None or m.get("id") == id_):
                 return self.pending.pop(i)
-        end = time.monotonic() + timeout
+        end = in_time(timeout)
         while True:
-            m = self.receive(max(0.01, end - time.monotonic()))
+            m = self.receive(max(0.01, end - time.monotonic()) / SLOW)
             if m["type"] == kind and (id_ is None or m.get("id") == id_):
                 return m
             self.pending.append(m)
@@ -152,7 +155,7 @@ class Sandbox:
     def start(self, role):
         log = open(self.folder / (role + ".log"), "ab")
         self.processes[role] = subprocess.Popen([BIN / "skerry-sandboxd", role, *self.options()], stderr=log)
-        end = time.monotonic() + 10
+        end = in_time(10)
         while True:  # the socket accepts as soon as the role is up
             try:
                 Client(self.run / (role + ".sock")).close()
@@ -201,7 +204,7 @@ class Sandbox:
 
     def up(self, **options):
         id_ = self.boot(**options)
-        end = time.monotonic() + 10
+        end = in_time(10)
         while time.monotonic() < end:
             m = self.connect().receive()
             if m.get("id") == id_ and m["type"] == STARTED:
@@ -293,7 +296,7 @@ class Sandbox:
         return found
 
     def wait_until(self, condition, what, timeout=10):
-        end = time.monotonic() + timeout
+        end = in_time(timeout)
         while not condition():
             assert time.monotonic() < end, what
             time.sleep(0.01)
@@ -323,7 +326,7 @@ class Instance:
         if self.connection is None:
             if self.sockets:
                 self.connection = socket.socket(fileno=self.sockets.pop())
-                end = time.monotonic() + 10
+                end = in_time(10)
                 while self.connection.connect_ex(("127.0.0.1", 8080)) not in (0, 106):
                     assert time.monotonic() < end
                     select.select([], [self.connection], [], 0.01)
@@ -331,7 +334,7 @@ class Instance:
             else:
                 self.connection = socket.socket(socket.AF_UNIX)
                 self.connection.connect(str(self.sandbox.run / "instances" / (self.id + ".sock")))
-        self.connection.settimeout(timeout)
+        self.connection.settimeout(timeout * SLOW)
         self.connection.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
         data = b""
         while b"\r\n\r\n" not in data:

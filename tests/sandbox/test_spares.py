@@ -34,7 +34,7 @@ def spares(box):
 
 
 def until(condition, seconds=10):
-    end = time.monotonic() + seconds
+    end = sb.in_time(seconds)
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.01)

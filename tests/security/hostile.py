@@ -1,9 +1,12 @@
 """Containers whose program attacks: tests/sandbox's sandboxd, layers made of hostile files, and the attacks of attacks/*.c carried out in them or,
 as a control, outside of them."""
+import atexit
 import contextlib
+import functools
 import os
 import pathlib
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +20,16 @@ SOURCES = pathlib.Path(__file__).parent / "attacks"
 SUBNET = "10.197"  # not the one of tests/sandbox
 
 
-def build(folder):
-    """The attack program and the hostile dynamic loader, as files in `folder`."""
+@functools.cache
+def build():
+    """A folder with the attack program and the hostile dynamic loader, compiled once for all modules of tests."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="skh", dir="/tmp"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     flags = ["clang-19", "-D_GNU_SOURCE", "-O1", "-static", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
     parts = [SOURCES / name for name in ("main.c", "kernel.c", "files.c", "processes.c", "bombs.c", "network.c")]
     subprocess.run([*flags, "-o", folder / "attack", *parts], check=True)
-    subprocess.run([*flags, "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", folder / "loader", SOURCES / "interpreter.c"], check=True)
+    subprocess.run([*(flag if flag != "-static" else "-static-pie" for flag in flags), "-fPIE", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", folder / "loader", SOURCES / "interpreter.c"], check=True)
+    return folder
 
 
 @contextlib.contextmanager
@@ -80,9 +87,9 @@ class Box(sb.Sandbox):
             subprocess.Popen = program
 
     def probe_layer(self):
-        self.tools = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        self.tools = self.folder / "tools"
+        shutil.copytree(build(), self.tools)
         self.tools.chmod(0o755)
-        build(self.tools)
         return self.make_layer(self.put_program)
 
     def put_program(self, top):
@@ -117,7 +124,7 @@ class Box(sb.Sandbox):
 
     def control(self, name, *arguments, wrapper=(), program=None, timeout=20):
         """The same attack on the same machine, but not in a container."""
-        done = subprocess.run([*wrapper, program or self.tools / "attack", "run", name, *arguments], capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run([*wrapper, program or self.tools / "attack", "run", name, *arguments], capture_output=True, text=True, timeout=timeout * sb.SLOW)
         return lines(done.stdout)
 
 

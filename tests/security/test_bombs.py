@@ -26,7 +26,7 @@ def number(path):
 
 def read_output(fd, until, timeout=10):
     """A started program's output, until a word has come."""
-    data, end = b"", time.monotonic() + timeout
+    data, end = b"", sb.in_time(timeout)
     while until not in data:
         assert time.monotonic() < end, data
         try:
@@ -54,15 +54,15 @@ def test_fork_bomb_of_every_process(box, bystander):
     bomb = box.attacker(processes=128, cpu=500)
     group = bomb.group("pids")
     bomb.begin("fork-flood", 4000)
-    end = time.monotonic() + 1.5
+    end = sb.in_time(1.5)
     most = 0
     while time.monotonic() < end:
         most = max(most, number(group / "pids.current"))
         assert_answers(bystander)
-    assert 64 < most <= 128, most
-    began = time.monotonic()
+    assert 64 < most <= 128 + os.cpu_count(), most  # a fork that is refused is counted for a moment
+    in_time = sb.in_time(2)
     assert bomb.kill()["signal"] == 9
-    assert time.monotonic() - began < 2
+    assert time.monotonic() < in_time
     box.wait_until(lambda: not group.exists(), "the bomb's group stays")
 
 

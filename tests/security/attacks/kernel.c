@@ -84,8 +84,9 @@ static void do_userfaultfd(char** a) { (void)a, tell("userfaultfd", syscall(SYS_
 static void do_handles(char** a) {
   struct { struct file_handle handle; char room[128]; } h = {.handle.handle_bytes = 128};
   int mount_id = 0;
-  tell("name_to_handle", syscall(SYS_name_to_handle_at, AT_FDCWD, *a ? *a : "/", &h, &mount_id, 0));
-  const int at = open("/", O_RDONLY | O_DIRECTORY);
+  const char* path = *a ? *a : "/tmp";
+  tell("name_to_handle", syscall(SYS_name_to_handle_at, AT_FDCWD, path, &h, &mount_id, 0));
+  const int at = open(path, O_RDONLY | O_DIRECTORY);
   tell("open_by_handle", syscall(SYS_open_by_handle_at, at, &h, O_RDONLY));
 }
 static pid_t sleeper(void) {
