@@ -70,11 +70,11 @@ Result<RevisionConfig> RevisionConfig::from_json(const json::value& v) {
   c.transport = transport == "tcp" ? Transport::kTcp : Transport::kUnix;
   c.port = static_cast<uint16_t>(r.integer("port", 1, 65535, 8080));
   c.runtime_layers = r.integer("runtime_layers", 0, kMaxLayers, 0);
-  c.limits.memory_bytes = static_cast<uint64_t>(r.integer("memory_bytes", 16LL << 20, 1LL << 40, 256LL << 20));
-  c.limits.scratch_bytes = static_cast<uint64_t>(r.integer("scratch_bytes", 4096, 1LL << 40, 128LL << 20));
-  c.limits.cpu_millis = static_cast<uint32_t>(r.integer("cpu_millis", 10, 1'000'000, 1000));
-  c.limits.max_processes = static_cast<uint32_t>(r.integer("max_processes", 2, 1'000'000, 1024));
-  c.limits.max_open_files = static_cast<uint32_t>(r.integer("max_open_files", 16, 1'000'000, 4096));
+  c.limits.memory_bytes = static_cast<uint64_t>(r.integer("memory_bytes", 16LL << 20, int64_t{kMaxMemoryBytes}, 256LL << 20));
+  c.limits.scratch_bytes = static_cast<uint64_t>(r.integer("scratch_bytes", 4096, int64_t{kMaxScratchBytes}, 128LL << 20));
+  c.limits.cpu_millis = static_cast<uint32_t>(r.integer("cpu_millis", 10, kMaxCpuMillis, 1000));
+  c.limits.max_processes = static_cast<uint32_t>(r.integer("max_processes", 2, kMaxProcesses, 1024));
+  c.limits.max_open_files = static_cast<uint32_t>(r.integer("max_open_files", 16, kMaxOpenFiles, 4096));
   c.timeout_ms = r.integer("timeout_ms", 1, 3'600'000, limits::kTimeoutMs);
   c.start_timeout_ms = r.integer("start_timeout_ms", 1, 3'600'000, limits::kStartTimeoutMs);
   c.idle_timeout_ms = r.integer("idle_timeout_ms", 0, INT64_C(86'400'000), limits::kIdleTimeoutMs);
@@ -101,6 +101,7 @@ StartPlan RevisionConfig::plan(const InstanceId& instance) const {
   plan.layers = layers;
   plan.argv = argv;
   plan.env = env;
+  std::erase_if(plan.env, [](const std::string& entry) { return entry.starts_with("SKERRY_INSTANCE="); });  // an image's, of another time
   plan.env.push_back("SKERRY_INSTANCE=" + instance.str());
   plan.hostname = "i-" + instance.str().substr(14);
   // The author's own wins (CONTRACT section 3), and each name is there once.

@@ -8,7 +8,7 @@
 namespace skerry {
 namespace {
 
-constexpr uint32_t kPlanVersion = 2;
+constexpr uint32_t kPlanVersion = 3;
 constexpr size_t kMaxLabelBytes = 128;
 
 Result<void> check(const StartPlan& plan) {
@@ -33,6 +33,9 @@ Result<void> check(const StartPlan& plan) {
   const Limits& l = plan.limits;
   if (l.memory_bytes < (16ULL << 20) || l.cpu_millis < 10 || l.max_processes < 2 || l.max_open_files < 16 || l.scratch_bytes < 4096)
     return refuse("a limit is too small to start anything");
+  if (l.memory_bytes > kMaxMemoryBytes || l.scratch_bytes > kMaxScratchBytes || l.cpu_millis > kMaxCpuMillis || l.max_processes > kMaxProcesses ||
+      l.max_open_files > kMaxOpenFiles)
+    return refuse("a limit that no machine has");
   return {};
 }
 
@@ -45,6 +48,7 @@ StartPlan spare_of(const StartPlan& plan, std::string id) {
   StartPlan spare;
   spare.id = std::move(id);
   spare.label = "spare";
+  spare.isolation = plan.isolation;
   spare.layers.assign(plan.layers.begin(), plan.layers.begin() + plan.runtime_layers);
   spare.argv = plan.argv;
   spare.env.emplace_back("PATH=/usr/local/bin:/usr/bin:/bin");
@@ -69,6 +73,7 @@ std::string StartPlan::encode() const {
   w.string(id);
   w.string(label);
   w.number(kind);
+  w.number(isolation);
   w.number(static_cast<uint32_t>(layers.size()));
   for (const Digest& layer : layers) w.string(layer.str());
   w.strings(argv);
@@ -97,6 +102,7 @@ Result<StartPlan> StartPlan::decode(std::string_view bytes) {
   plan.id = r.string(26);
   plan.label = r.string(kMaxLabelBytes);
   plan.kind = r.enumeration(PlanKind::kJob);
+  plan.isolation = r.enumeration(Isolation::kNative);
   const auto layer_count = r.number<uint32_t>();
   if (layer_count > kMaxLayers) r.fail_now();
   for (uint32_t i = 0; i < layer_count && !r.failed(); ++i) {

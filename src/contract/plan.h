@@ -20,7 +20,13 @@ inline constexpr size_t kMaxArguments = 256;
 inline constexpr size_t kMaxEnvironment = 400;    // 64 of the user, 100 secrets under two names, and ours
 inline constexpr size_t kMaxStringBytes = 16384;  // one argument or one NAME=value; a secret is at most 10 KB
 
+// More than any machine is asked for; what each client may ask for is less (sandboxd/plan_rules.h).
+inline constexpr uint64_t kMaxMemoryBytes = 1ULL << 40, kMaxScratchBytes = 1ULL << 40;
+inline constexpr uint32_t kMaxCpuMillis = 1'000'000, kMaxProcesses = 1'000'000, kMaxOpenFiles = 1'000'000;
+
 enum class PlanKind : uint8_t { kInstance = 0, kJob = 1 };
+// What keeps it from the rest of the machine: the kernel's own means. The place where others (gVisor, virtual machines) would be named.
+enum class Isolation : uint8_t { kNative = 0 };
 // How ingress reaches the instance: the shim's inherited unix socket, TCP to $PORT inside, or not at all (jobs).
 enum class Transport : uint8_t { kNone = 0, kUnix = 1, kTcp = 2 };
 enum class Network : uint8_t { kNone = 0, kInternet = 1 };
@@ -38,6 +44,7 @@ struct StartPlan {
   std::string id;     // a ULID: the instance's or the job's
   std::string label;  // <= 128 bytes, given back by List: the revision id, or the job's purpose
   PlanKind kind = PlanKind::kInstance;
+  Isolation isolation = Isolation::kNative;
   std::vector<Digest> layers;  // lowest first
   std::vector<std::string> argv;
   std::vector<std::string> env;  // "NAME=value", unique names

@@ -174,7 +174,9 @@ Result<std::vector<SpareOrder>> decode_spares(std::string_view bytes) {
     auto plan = StartPlan::decode(r.string(kMaxPlanBytes));
     if (!plan) return pass(std::move(plan).error(), "spare");
     orders.push_back({std::move(*plan), r.number<uint8_t>()});
-    if (!orders.back().plan.spare) return fail(ErrorCode::kProtocol, "a spare that is none");
+    // SECURITY: a spare runs before anybody's function does: nothing but a runtime, under the names and variables that spare_of() gives it.
+    const StartPlan& given = orders.back().plan;
+    if (!given.spare || spare_of(given, given.id).encode() != given.encode()) return fail(ErrorCode::kProtocol, "a spare that is none");
   }
   TRY(r.finish("list of spares"));
   return orders;

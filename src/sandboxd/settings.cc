@@ -7,6 +7,8 @@
 #include <charconv>
 #include <string_view>
 
+#include "contract/plan.h"
+
 namespace skerry::sandbox {
 
 std::string address_text(uint32_t address) {
@@ -31,6 +33,12 @@ Result<Settings> parse_settings(int argc, char** argv) {
       const auto parsed = std::from_chars(value.data(), value.data() + value.size(), out);
       return parsed.ec == std::errc() && parsed.ptr == value.data() + value.size();
     };
+    const auto megabytes = [&](uint64_t& out) {
+      uint32_t count = 0;
+      const bool read = number(count) && count > 0 && (uint64_t{count} << 20) <= kMaxMemoryBytes;
+      if (read) out = uint64_t{count} << 20;
+      return read;
+    };
     bool ok = true;
     if (name == "--run-dir") s.run_dir = value;
     else if (name == "--state-dir") s.state_dir = value;
@@ -40,6 +48,8 @@ Result<Settings> parse_settings(int argc, char** argv) {
     else if (name == "--edge-gid") ok = number(s.edge_gid);
     else if (name == "--control-uid") ok = number(s.control_uid);
     else if (name == "--control-gid") ok = number(s.control_gid);
+    else if (name == "--max-memory-mb") ok = megabytes(s.max_memory_bytes);
+    else if (name == "--max-job-memory-mb") ok = megabytes(s.max_job_memory_bytes);
     else ok = false;
     if (!ok) return fail(ErrorCode::kInvalidArgument, "option `{} {}`", name, value);
   }

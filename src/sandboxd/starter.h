@@ -21,6 +21,7 @@
 #include "sandboxd/cgroups.h"
 #include "sandboxd/container.h"
 #include "sandboxd/mounts.h"
+#include "sandboxd/plan_rules.h"
 #include "sandboxd/poller.h"
 #include "sandboxd/settings.h"
 
@@ -54,7 +55,6 @@ class Starter {
   void run(const volatile bool& stop);
 
  private:
-  enum class Role : uint8_t { kEdge, kControl, kRoot };
   struct Outgoing {
     std::string bytes;
     std::vector<UniqueFd> fds;
@@ -134,7 +134,7 @@ class Starter {
   void send_started(Container& container);
   std::vector<int> instance_descriptors(const Container& container, const std::vector<UniqueFd>& sockets);
   Result<std::vector<UniqueFd>> make_sockets(const Container& container, size_t count);
-  Result<void> keep_spares(const std::vector<UniqueFd>& fds);
+  Result<void> keep_spares(const Client& client, const std::vector<UniqueFd>& fds);
   void make_spares();
   Result<void> make_spare(SpareKind& kind, const std::string& key, Slot slot);
   void on_spare_status(const std::string& id);

@@ -175,7 +175,7 @@ void Starter::handle(Client& client, ClientMessage message, std::vector<UniqueFd
   if (const auto* start = std::get_if<Start>(&message)) return on_start(client, *start, std::move(fds));
   if (const auto* query = std::get_if<List>(&message)) return list(client, query->request);
   if (const auto* order = std::get_if<KeepSpares>(&message)) {
-    const auto kept = client.role == Role::kControl ? fail(ErrorCode::kForbidden, "this client may not have spares") : keep_spares(fds);
+    const auto kept = keep_spares(client, fds);
     return kept ? send(fd, Done{order->request}) : send(fd, Refused{order->request, kept.error().message()});
   }
   const auto find = [&](const std::string& id) -> Container* {
@@ -220,8 +220,7 @@ Result<StartPlan> Starter::read_plan(const Client& client, const std::vector<Uni
   TRY_ASSIGN(const std::string bytes, read_sealed(fds[0].get(), kMaxPlanBytes), "plan");
   TRY_ASSIGN(StartPlan plan, StartPlan::decode(bytes));
   const bool job = plan.kind == PlanKind::kJob;
-  if (plan.spare) return fail(ErrorCode::kForbidden, "spares are started by starter alone");
-  if (client.role != Role::kRoot && job != (client.role == Role::kControl)) return fail(ErrorCode::kForbidden, "this client may not start that kind of container");
+  TRY(check_plan(client.role, plan, settings_));
   const size_t job_fds = 1 + (plan.has_secrets ? 1 : 0), expected = job_fds + (job ? 3 : 0);
   if (fds.size() != expected) return fail(ErrorCode::kProtocol, "a start with {} descriptors, expected {}", fds.size(), expected);
   if (plan.has_secrets) TRY(check_sealed(fds[1].get()), "secrets");

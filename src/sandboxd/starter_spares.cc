@@ -35,10 +35,11 @@ size_t Starter::spares() const {
   return count;
 }
 
-Result<void> Starter::keep_spares(const std::vector<UniqueFd>& fds) {
+Result<void> Starter::keep_spares(const Client& client, const std::vector<UniqueFd>& fds) {
   if (fds.size() != 1) return fail(ErrorCode::kProtocol, "an order of spares with {} descriptors", fds.size());
   TRY_ASSIGN(const std::string bytes, read_sealed(fds[0].get(), kMaxSpareList), "order of spares");
   TRY_ASSIGN(auto orders, decode_spares(bytes));
+  TRY(check_spares(client.role, orders, settings_));
   for (auto& [key, kind] : spare_kinds_) kind.wanted = 0;
   for (SpareOrder& order : orders) {
     SpareKind& kind = spare_kinds_[kind_of(order.plan)];
