@@ -277,7 +277,8 @@ Result<ProgramProcess> fork_program(const ParkedParts& parts) {
   if (auto finished = finish_world(*word); !finished) give_up(report, "mount", finished.error());
   // Before the program runs: until then ".." of a folder at the root leads to the old one, and a relative link by way of it to nothing.
   if (auto gone = let_go_of_old_root(); !gone) give_up(report, "mount", gone.error());
-  if (auto passed = pass_on(program.socket.get(), *word); !passed) give_up(report, "process", passed.error());
+  // The program's process was killed: this container is none any more, and starter takes another.
+  if (!pass_on(program.socket.get(), *word)) ::_exit(127);
   // What was passed on is the program's alone: a pipe of which init held an end would never end.
   word->program.clear();
   tell_of_exec(program.result.get(), report);

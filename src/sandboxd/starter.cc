@@ -164,7 +164,7 @@ void Starter::make_container(Waiting start, Slot slot) {
     return tell_reaper(index, start.plan.id);
   }
   mounts_.let_go();
-  if (!start.again) container.retry = std::move(start);
+  if (start.ended < kMaxEnded) container.retry = std::move(start);
   const std::string id = container.id;
   watch(containers_.emplace(id, std::move(container)).first->second);
 }

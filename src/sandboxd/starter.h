@@ -30,6 +30,7 @@ namespace skerry::sandbox {
 class Starter {
  public:
   static constexpr size_t kPoolTarget = 12;      // slots kept ready
+  static constexpr size_t kMaxEnded = kPoolTarget;  // that one start survives: all that waited may have been killed at once
   static constexpr size_t kMaxPool = 64;         // .. and asked for while starts wait
   static constexpr size_t kMaxWaiting = 1024;    // starts that wait for a slot
   static constexpr Duration kSlotTime = std::chrono::seconds(10);
@@ -76,7 +77,7 @@ class Starter {
     StartPlan plan;
     std::vector<UniqueFd> fds;
     TimePoint since;
-    bool again = false;  // a container ended under it before: not a third time
+    size_t ended = 0;  // containers under it, before it ran
   };
   struct Container {
     std::string id;

@@ -173,7 +173,7 @@ void Starter::boot_instead(Container& c) {
   remove_files(c.retry->plan.id);
   tell_reaper(c.index, {});
   c.retry->plan.runtime_layers = 0;  // not from a spare again
-  c.retry->again = !c.prestarted;
+  if (!c.prestarted) ++c.retry->ended;
   waiting_.push_front(std::move(*c.retry));
   c.retry.reset();
   serve_waiting();
