@@ -2,7 +2,7 @@
 SUITE ?= all
 WHAT ?= all
 
-.PHONY: up down test test-vm bench build lint images prepare
+.PHONY: up down test test-vm fuzz bench build lint images prepare
 up:
 	@scripts/up
 down:
@@ -11,6 +11,8 @@ test:
 	@scripts/test $(SUITE)
 test-vm:
 	@scripts/test-vm
+fuzz:
+	@scripts/fuzz
 bench:
 	@scripts/bench $(WHAT)
 build:

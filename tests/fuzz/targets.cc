@@ -1,0 +1,293 @@
+#include "targets.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "base/id.h"
+#include "contract/plan.h"
+#include "contract/sandbox_messages.h"
+#include "contract/secret_blob.h"
+#include "contract/watch.h"
+#include "meter/journal.h"
+#include "sandboxd/plan_rules.h"
+#include "sandboxd/slot.h"
+
+namespace skerry::fuzz {
+namespace {
+
+constexpr std::string_view kId = "01hv8z2k3m4n5p6q7r8s9tavwx";
+
+void hold(bool condition, const char* what) {
+  if (condition) return;
+  std::fprintf(stderr, "fuzz: %s\n", what);
+  std::abort();
+}
+
+// ---- plans
+
+StartPlan instance_plan() {
+  StartPlan plan;
+  plan.id = kId;
+  plan.label = "rev1";
+  plan.layers = {*Digest::parse("sha256:" + std::string(64, 'a')), *Digest::parse("sha256:" + std::string(64, 'b'))};
+  plan.argv = {"/usr/bin/python3", "main.py"};
+  plan.env = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "A="};
+  plan.cwd = "/app";
+  plan.hostname = "i-" + plan.id.substr(14);
+  plan.transport = Transport::kUnix;
+  plan.runtime_layers = 1;
+  return plan;
+}
+
+StartPlan job_plan() {
+  StartPlan plan = instance_plan();
+  plan.kind = PlanKind::kJob;
+  plan.transport = Transport::kNone;
+  plan.runtime_layers = 0;
+  plan.network = Network::kNone;
+  return plan;
+}
+
+void run_plan(std::string_view bytes) {
+  const auto plan = StartPlan::decode(bytes);
+  if (!plan) return;
+  hold(plan->encode() == bytes, "a plan is not what it was decoded from");
+  const sandbox::Settings settings;
+  if (sandbox::check_plan(sandbox::Role::kEdge, *plan, settings)) {
+    hold(plan->kind == PlanKind::kInstance && !plan->spare, "edge starts what is no instance");
+    hold(plan->limits.memory_bytes <= settings.max_memory_bytes && plan->cwd == "/app" && plan->isolation == Isolation::kNative, "edge starts what it may not");
+  }
+  if (sandbox::check_plan(sandbox::Role::kControl, *plan, settings)) hold(plan->kind == PlanKind::kJob && !plan->has_secrets, "control starts what is no job");
+  if (plan->runtime_layers == 0) return;
+  const StartPlan spare = spare_of(*plan, std::string(kId));
+  hold(StartPlan::decode(spare.encode()).has_value(), "the spare of a plan is no plan");
+}
+std::vector<std::string> plan_seeds() {
+  StartPlan server = instance_plan();
+  server.transport = Transport::kTcp;
+  server.port = 8080;
+  server.runtime_layers = 0;
+  server.has_secrets = true;
+  return {instance_plan().encode(), job_plan().encode(), server.encode(), spare_of(instance_plan(), std::string(kId)).encode()};
+}
+
+void run_spares(std::string_view bytes) {
+  if (const auto orders = sandbox::decode_spares(bytes)) hold(sandbox::encode_spares(*orders) == bytes, "spares are not what they were decoded from");
+}
+std::vector<std::string> spares_seeds() {
+  const StartPlan spare = spare_of(instance_plan(), std::string(kId));
+  return {sandbox::encode_spares({}), sandbox::encode_spares({{spare, 2}}), sandbox::encode_spares({{spare, 0}, {spare, 255}})};
+}
+
+// ---- messages between processes
+
+template <auto kDecode>
+void run_message(std::string_view bytes) {
+  if (const auto message = kDecode(bytes)) hold(encode(*message) == bytes, "a message is not what it was decoded from");
+}
+
+template <typename Message>
+std::vector<std::string> encoded(std::initializer_list<Message> messages) {
+  std::vector<std::string> out;
+  for (const Message& message : messages) out.push_back(encode(message));
+  return out;
+}
+
+std::vector<std::string> client_seeds() {
+  using namespace sandbox;
+  const std::string id(kId);
+  return encoded<ClientMessage>({Start{1}, Signal{id, SignalKind::kKill}, SetFrozen{2, id, true}, MoreSockets{3, id, 8}, List{4}, GetUsage{5, id}, KeepSpares{6}});
+}
+std::vector<std::string> starter_seeds() {
+  using namespace sandbox;
+  const std::string id(kId);
+  return encoded<StarterMessage>({Started{1, id, 2, 3, 4, true}, StartFailed{1, id, "mount", "why", 3}, Exited{id, -1, 9, true, 5, 6}, Listed{1, id, "rev"}, Sockets{1, id},
+                                  Usage{1, id, 2, 3}, Done{1}, Refused{1, "no"}});
+}
+std::vector<std::string> layer_seeds() {
+  using namespace sandbox;
+  return encoded<LayerRequest>({UnpackLayer{"sha256:" + std::string(64, 'a'), "/app", 1, 2}, RemoveLayer{"sha256:" + std::string(64, 'b')}, HasLayer{"x"}});
+}
+std::vector<std::string> layer_done_seeds() { return encoded<sandbox::LayerDone>({{true, false, 0, "", 1, 2}, {false, false, 3, "why", 0, 0}}); }
+std::vector<std::string> deliver_seeds() { return encoded<sandbox::Deliver>({{std::string(kId)}}); }
+
+// The three that sandboxd's own roles say to each other.
+void run_roles(std::string_view bytes) {
+  if (const auto want = sandbox::decode_want(bytes)) hold(sandbox::encode_want(*want) == bytes, "a wish for slots is not what it was decoded from");
+  if (const auto dead = sandbox::decode_dead(bytes)) {
+    hold(sandbox::encode_dead(*dead) == bytes, "a dead container is not what it was decoded from");
+    hold(dead->index <= sandbox::kMaxSlotIndex && (dead->id.empty() || is_ulid(dead->id)), "reaper would remove what is no container's");
+  }
+  hold(!sandbox::decode_slot(Message{std::string(bytes), {}}), "a slot without its descriptors");
+}
+std::vector<std::string> roles_seeds() {
+  sandbox::Slot slot;
+  slot.index = 7;
+  slot.pid = 4711;
+  return {sandbox::encode_want(12), sandbox::encode_dead({7, ""}), sandbox::encode_dead({0, std::string(kId)}), sandbox::encode_slot(slot), sandbox::encode_slot_error("no")};
+}
+
+void run_secret_blob(std::string_view bytes) {
+  const auto secrets = read_secret_blob(bytes);
+  if (!secrets) return;
+  hold(check_secrets(*secrets).has_value() && secret_blob_bytes(*secrets) == bytes.size(), "secrets that may not be");
+  std::string again(bytes.size(), '\0');
+  write_secret_blob(*secrets, again.data());
+  hold(again == bytes, "secrets are not what they were read from");
+}
+std::vector<std::string> secret_blob_seeds() {
+  std::vector<std::string> out;
+  for (const std::vector<SecretView>& secrets : {std::vector<SecretView>{}, {{"DATABASE_URL", "postgres://u:p=w@h/d"}, {"EMPTY", ""}}}) {
+    std::string blob(secret_blob_bytes(secrets), '\0');
+    write_secret_blob(secrets, blob.data());
+    out.push_back(std::move(blob));
+  }
+  return out;
+}
+
+// ---- the watch
+
+// Text has many forms of one value, so it is the second encoding that must stand.
+template <auto kDecode>
+void run_watch(std::string_view bytes) {
+  const auto message = kDecode(bytes);
+  if (!message) return;
+  const std::string once = watch::encode(*message);
+  const auto again = kDecode(once);
+  hold(again.has_value() && watch::encode(*again) == once, "a watch message changes when it is told again");
+}
+std::vector<std::string> from_control_seeds() {
+  FunctionConfig function;
+  function.id = FunctionId("f1");
+  function.org = OrgId("o1");
+  function.name = "hello";
+  RevisionConfig revision;
+  revision.id = RevisionId("r1");
+  revision.layers = instance_plan().layers;
+  revision.argv = {"/app/main"};
+  revision.env = {"A=b"};
+  function.revisions = {revision};
+  function.routes = {{"hello.skerry.localhost", {{revision.id, 1}}}};
+  watch::Snapshot snapshot{3, "gw", "local", "skerry.localhost", "PEM", "KEY", {function}};
+  return {watch::encode(watch::FromControl(snapshot)), watch::encode(watch::FromControl(watch::FunctionChange{4, function})),
+          watch::encode(watch::FromControl(watch::FunctionRemoved{5, function.id})), watch::encode(watch::FromControl(watch::Verify{6, function.id, revision}))};
+}
+std::vector<std::string> from_edge_seeds() {
+  watch::State state{{{InstanceId(std::string(kId)), FunctionId("f1"), RevisionId("r1"), "idle", "boot", 1}}};
+  return {watch::encode(watch::FromEdge(watch::Applied{3})), watch::encode(watch::FromEdge(watch::Verified{1, false, "mount", "why", 5})), watch::encode(watch::FromEdge(state))};
+}
+
+// However a stream is cut, the same messages come out of it. The first byte says how it is cut.
+void run_frames(std::string_view bytes) {
+  constexpr size_t kMaxFrame = 4096;
+  const size_t step = bytes.empty() ? 1 : 1 + static_cast<unsigned char>(bytes[0]) % 16;
+  if (!bytes.empty()) bytes.remove_prefix(1);
+  const auto all = [&](size_t piece) {
+    std::vector<std::string> out;
+    watch::FrameReader reader(kMaxFrame);
+    for (size_t at = 0; at < bytes.size(); at += piece) {
+      reader.append(bytes.substr(at, piece));
+      for (;;) {
+        auto next = reader.next();
+        if (!next) return out.emplace_back("over the bound"), out;
+        if (!*next) break;
+        hold((*next)->size() <= kMaxFrame, "a frame over its bound");
+        out.push_back(std::move(**next));
+      }
+    }
+    return out;
+  };
+  hold(all(step) == all(std::max<size_t>(1, bytes.size())), "a stream reads differently when it is cut differently");
+}
+std::vector<std::string> frames_seeds() { return {"\x01" + watch::frame("{}"), "\x05" + watch::frame("") + watch::frame("{\"type\":\"applied\"}"), std::string("\x02\xff\xff\xff\xff", 5)}; }
+
+// ---- the journal
+
+constexpr size_t kJournalHead = meter::kRecordBytes * 4;  // what an input may fill: the header and three records
+
+std::string temporary_file() {
+  std::string path = "/tmp/skerry-fuzz-XXXXXX";
+  const int fd = ::mkstemp(path.data());
+  hold(fd >= 0 && ::ftruncate(fd, meter::kSegmentBytes) == 0, "no temporary file");
+  ::close(fd);
+  return path;
+}
+
+void run_journal(std::string_view bytes) {
+  static const std::string path = temporary_file();
+  static const int registered = std::atexit([] { ::unlink(path.c_str()); });
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  std::string head(kJournalHead, '\0');
+  std::copy_n(bytes.begin(), std::min(bytes.size(), head.size()), head.begin());
+  hold(registered == 0 && fd >= 0 && ::pwrite(fd, head.data(), head.size(), 0) == static_cast<ssize_t>(head.size()), "write the segment");
+  ::close(fd);
+  uint64_t records = 0;
+  const auto end = meter::read_segment(path, 0, [&](const meter::Entry& e, bool) {
+    ++records;
+    hold(e.function.size() <= 32 && e.request_id.size() <= 40, "a field over its bound");
+  });
+  if (end) hold(records <= *end && *end <= 3, "records where there are none");
+}
+std::vector<std::string> journal_seeds() {
+  std::string folder = "/tmp/skerry-fuzz-XXXXXX";
+  hold(::mkdtemp(folder.data()) != nullptr, "no temporary folder");
+  {
+    auto journal = meter::Journal::open(folder);
+    hold(journal.has_value(), "no journal");
+    for (int i = 0; i < 2; ++i) hold((*journal)->append({"f1", "r1", "local", "req", 1, 200, 1, 2, 3, 4, 5, 6}).has_value(), "append to the journal");
+  }
+  const std::string path = folder + "/" + meter::segment_name(1);
+  std::string head(kJournalHead, '\0');
+  std::ifstream(path, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
+  ::unlink(path.c_str());
+  ::rmdir(folder.c_str());
+  return {head};
+}
+
+constexpr Target kTargets[] = {
+    {"plan", run_plan, plan_seeds},
+    {"spares", run_spares, spares_seeds},
+    {"client_message", run_message<sandbox::decode_client>, client_seeds},
+    {"starter_message", run_message<sandbox::decode_starter>, starter_seeds},
+    {"layer_request", run_message<sandbox::decode_layer_request>, layer_seeds},
+    {"layer_done", run_message<sandbox::decode_layer_done>, layer_done_seeds},
+    {"deliver", run_message<sandbox::decode_deliver>, deliver_seeds},
+    {"roles", run_roles, roles_seeds},
+    {"secret_blob", run_secret_blob, secret_blob_seeds},
+    {"watch_from_control", run_watch<watch::decode_from_control>, from_control_seeds, 50'000},
+    {"watch_from_edge", run_watch<watch::decode_from_edge>, from_edge_seeds},
+    {"frames", run_frames, frames_seeds},
+    {"journal", run_journal, journal_seeds, 10'000},
+};
+
+int nibble(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+
+}  // namespace
+
+std::span<const Target> targets() { return kTargets; }
+
+const Target* find_target(std::string_view name) {
+  const auto* found = std::find_if(std::begin(kTargets), std::end(kTargets), [&](const Target& t) { return t.name == name; });
+  return found == std::end(kTargets) ? nullptr : found;
+}
+
+std::vector<std::string> kept_corpus(std::string_view name) {
+  std::vector<std::string> out;
+  std::ifstream file(std::string(SKERRY_FUZZ_CORPUS) + "/" + std::string(name) + ".hex");
+  for (std::string line; std::getline(file, line);) {
+    std::string bytes;
+    for (size_t i = 0; i + 1 < line.size(); i += 2) {
+      hold(nibble(line[i]) >= 0 && nibble(line[i + 1]) >= 0, "a line of the corpus is not hexadecimal");
+      bytes += static_cast<char>(nibble(line[i]) << 4 | nibble(line[i + 1]));
+    }
+    out.push_back(std::move(bytes));
+  }
+  return out;
+}
+
+}  // namespace skerry::fuzz
