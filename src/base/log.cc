@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 
@@ -35,7 +36,12 @@ size_t utf8_sequence(std::string_view s) {
 }  // namespace
 
 void append_json_escaped(std::string& out, std::string_view text) {
+  const auto is_plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
   while (!text.empty()) {
+    const size_t plain = static_cast<size_t>(std::find_if_not(text.begin(), text.end(), is_plain) - text.begin());
+    out.append(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) return;
     const char c = text.front();
     size_t used = 1;
     switch (c) {
@@ -86,10 +92,13 @@ void Logger::append(std::string& line, LogLevel level, std::string_view message,
     line += ",\"";
     append_json_escaped(line, field.key);
     line += "\":";
-    if (field.quoted) line += '"';
-    if (field.quoted) append_json_escaped(line, field.text);
-    else line += field.text;
-    if (field.quoted) line += '"';
+    if (field.number_bytes > 0) {
+      line.append(field.number, field.number_bytes);
+    } else {
+      line += '"';
+      append_json_escaped(line, field.text);
+      line += '"';
+    }
     if (line.size() - begin > kMaxLine - 64) {  // drops the field that does not fit and says so; the line stays valid JSON
       line.resize(before);
       line += ",\"truncated\":true";

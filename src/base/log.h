@@ -18,18 +18,19 @@ namespace skerry {
 
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
-// One key and value of a log line. Numbers keep their type.
+// One key and value of a log line. Numbers keep their type. Borrows its text: made in the call that logs it, and not kept.
 struct LogField {
-  LogField(std::string_view k, std::string_view v) : key(k), text(v), quoted(true) {}
-  LogField(std::string_view k, const char* v) : key(k), text(v), quoted(true) {}
-  LogField(std::string_view k, const std::string& v) : key(k), text(v), quoted(true) {}
+  LogField(std::string_view k, std::string_view v) : key(k), text(v) {}
+  LogField(std::string_view k, const char* v) : key(k), text(v) {}
+  LogField(std::string_view k, const std::string& v) : key(k), text(v) {}
   template <typename T>
     requires std::is_arithmetic_v<T>
-  LogField(std::string_view k, T v) : key(k), text(fmt::format("{}", v)), quoted(false) {}
+  LogField(std::string_view k, T v) : key(k), number_bytes(static_cast<size_t>(fmt::format_to_n(number, sizeof number, "{}", v).out - number)) {}
 
   std::string_view key;
-  std::string text;
-  bool quoted;
+  std::string_view text;
+  char number[32];  // the shortest text of any number fits
+  size_t number_bytes = 0;  // 0: it is text
 };
 
 class Logger {

@@ -237,7 +237,7 @@ namespace {
 
 // Copies until either side ends; used in both directions of an upgraded connection.
 Task<void> pump(Stream& from, Stream& to, Duration idle, uint64_t& bytes, Event& ended) {
-  auto buffer = std::make_unique<char[]>(16 * 1024);
+  auto buffer = std::make_unique_for_overwrite<char[]>(16 * 1024);
   for (;;) {
     auto n = co_await from.read({buffer.get(), 16 * 1024}, from.loop().now() + idle);
     if (!n || *n == 0) break;
@@ -341,7 +341,7 @@ Task<void> Proxy::answer_failure(Request& r, Error error) {
 Task<void> Proxy::settle(Lease lease, std::unique_ptr<HttpClientConnection> connection) {
   const TimePoint deadline = loop_.now() + settings_.settle_time;
   (void)co_await connection->stream().shutdown_write(deadline);
-  auto buffer = std::make_unique<char[]>(16 * 1024);
+  auto buffer = std::make_unique_for_overwrite<char[]>(16 * 1024);
   LeaseEnd end = LeaseEnd::kBroken;
   for (;;) {
     auto n = co_await connection->stream().read({buffer.get(), 16 * 1024}, deadline);

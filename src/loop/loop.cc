@@ -9,6 +9,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <span>
 
 namespace skerry {
 
@@ -197,12 +198,20 @@ void Loop::forget_watch(FdWatch* watch) {
   std::replace(dispatching_.begin(), dispatching_.end(), watch, static_cast<FdWatch*>(nullptr));
 }
 
+namespace {
+
+int wait_for_events(int epoll, std::span<epoll_event> into, Duration limit) {
+  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(limit).count();
+  const timespec at_most{ns / 1'000'000'000, ns % 1'000'000'000};
+  return ::epoll_pwait2(epoll, into.data(), static_cast<int>(into.size()), &at_most, nullptr);  // Linux 5.11
+}
+
+}  // namespace
+
 void Loop::poll(Duration limit) {
   if (!timers_.empty()) limit = std::min(limit, std::max(Duration::zero(), timers_.front()->deadline - now()));
-  // epoll's unit is a millisecond: rounded up, or a loop would spin through the last fraction.
-  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
   std::array<epoll_event, 128> events;
-  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), static_cast<int>(std::min<int64_t>(ms, 60'000)));
+  const int n = wait_for_events(epoll_.get(), events, std::min<Duration>(limit, std::chrono::seconds(60)));
   dispatching_.clear();
   for (int i = 0; i < n; ++i) dispatching_.push_back(static_cast<FdWatch*>(events[static_cast<size_t>(i)].data.ptr));
   for (int i = 0; i < n; ++i) {

@@ -7,7 +7,7 @@ constexpr int kMaxInterimAnswers = 8;
 }  // namespace
 
 Task<Result<const http::ResponseHead*>> HttpClientConnection::read_head(std::string_view method, TimePoint deadline) {
-  if (!buffer_) buffer_ = std::make_unique<char[]>(kBufferBytes);
+  if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(kBufferBytes);
   answer_started_ = false;
   std::string bytes(pending_);
   pending_ = {};

@@ -87,7 +87,7 @@ Task<Result<std::string_view>> Exchange::read_body() {
     if (!piece.empty() || decoder_.done()) co_return piece;
     if (std::exchange(continue_due_, false))
       CO_TRY(co_await stream_.write("HTTP/1.1 100 Continue\r\n\r\n", {}, write_deadline()));
-    if (!body_buffer_) body_buffer_ = std::make_unique<char[]>(kBodyReadBytes);
+    if (!body_buffer_) body_buffer_ = std::make_unique_for_overwrite<char[]>(kBodyReadBytes);
     CO_TRY_ASSIGN(const size_t n, co_await stream_.read({body_buffer_.get(), kBodyReadBytes}, stream_.loop().now() + limits_.body_timeout));
     if (n == 0) co_return fail(ErrorCode::kUnavailable, "the client closed in the middle of its body");
     pending_ = {body_buffer_.get(), n};
@@ -209,7 +209,7 @@ Task<HttpConnection::HeadRead> HttpConnection::read_head(size_t& head_bytes) {
       co_return HeadRead::kClosed;
     }
     if (head_bytes > 0) co_return HeadRead::kOk;
-    if (!read_buffer_) read_buffer_ = std::make_unique<char[]>(kReadBytes);
+    if (!read_buffer_) read_buffer_ = std::make_unique_for_overwrite<char[]>(kReadBytes);
     auto n = co_await stream_->read({read_buffer_.get(), kReadBytes}, deadline);
     if (!n || *n == 0) {
       if (begun && !n && n.error().code() == ErrorCode::kTimeout) co_await refuse({408, "the request head did not arrive in time"});
@@ -232,7 +232,7 @@ Task<void> HttpConnection::refuse(http::HeadError error) {
   if (co_await stream_->write(head, body.body, deadline)) {
     // Closing at once would reset the connection under the answer while the client still sends.
     (void)co_await stream_->shutdown_write(deadline);
-    if (!read_buffer_) read_buffer_ = std::make_unique<char[]>(kReadBytes);
+    if (!read_buffer_) read_buffer_ = std::make_unique_for_overwrite<char[]>(kReadBytes);
     const TimePoint linger = stream_->loop().now() + std::chrono::seconds(1);
     for (size_t drained = 0; drained < limits_.max_drain_bytes;) {
       auto n = co_await stream_->read({read_buffer_.get(), kReadBytes}, linger);
@@ -262,7 +262,7 @@ Task<void> HttpConnection::serve(const bool& draining) {
       if (exchange.finished() && !exchange.body_done()) {
         // The client still sends: let it see the answer before the reset.
         (void)co_await stream_->shutdown_write(stream_->loop().now() + limits_.write_timeout);
-        auto buffer = std::make_unique<char[]>(kReadBytes);
+        auto buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
         const TimePoint linger = stream_->loop().now() + std::chrono::seconds(1);
         for (;;) {
           auto n = co_await stream_->read({buffer.get(), kReadBytes}, linger);
