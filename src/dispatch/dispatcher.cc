@@ -152,7 +152,15 @@ Task<Result<Lease>> Dispatcher::lease(RevisionId id, TimePoint deadline, Wait& w
   }
   if (wait.refused_) co_return std::unexpected(Error(*wait.refused_));
   if (wait.cancelled_) co_return fail(ErrorCode::kCancelled, "the caller went away");
-  co_return fail(ErrorCode::kTimeout, "no instance was free or ready in time");
+  co_return std::unexpected(why_in_vain(id));
+}
+
+// Why a request that waited to its deadline got no place.
+Error Dispatcher::why_in_vain(const RevisionId& id) {
+  const Revision* revision = find(id);
+  if (revision != nullptr && revision->live == 0 && revision->starting == 0 && instances_.size() >= max_instances_)
+    return Error(ErrorCode::kNoCapacity, fmt::format("all {} containers of this location are in use, and none became free in time", max_instances_));
+  return Error(ErrorCode::kTimeout, "no instance was free or ready in time");
 }
 
 void Dispatcher::take_place(Instance& instance, Wait& wait, StartMode mode) {

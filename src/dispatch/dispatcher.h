@@ -59,8 +59,8 @@ class Dispatcher final : public DriverEvents {
     std::unique_ptr<Error> refused_;
   };
 
-  // kNotFound for an unknown revision, kTooMany when the queue is full, kTimeout, kCancelled, kFunctionFailed when the start failed
-  // (message: "phase: why"), kUnavailable when the revision is taken out of traffic.
+  // kNotFound for an unknown revision, kTooMany when the queue is full, kTimeout (kNoCapacity where there was no room for an instance), kCancelled,
+  // kFunctionFailed when the start failed (message: "phase: why"), kUnavailable when the revision is taken out of traffic.
   Task<Result<Lease>> lease(RevisionId revision, TimePoint deadline, Wait& wait);
   // Gives the place back. kBroken: the instance is killed and takes no more requests.
   void release(const Lease& lease, LeaseEnd end);
@@ -94,6 +94,7 @@ class Dispatcher final : public DriverEvents {
   void start_wanted(Revision& revision);
   bool make_room();
   void grant_waiting(Revision& revision);
+  [[nodiscard]] Error why_in_vain(const RevisionId& revision);
   void take_place(Instance& instance, Wait& wait, StartMode mode);
   void refuse_all(Revision& revision, const Error& error);
   void stop_instance(Instance& instance, StopKind kind);

@@ -197,6 +197,25 @@ TEST_F(DispatchTest, Dispatch_AStartThatIsLostIsMadeAgainForWhoStillWaits) {
   ASSERT_TRUE(waits.got && *waits.got);
 }
 
+TEST_F(DispatchTest, Room_WhoGotNoneToTheEndHearsOfIt) {
+  dispatcher_.add_revision(FunctionId("f"), revision("r"));
+  dispatcher_.add_revision(FunctionId("g"), revision("other"));
+  for (int i = 0; i < 6; ++i) request("other");
+  while (!driver_.started.empty()) ready(next_start());  // six, all busy: the bound of this dispatcher
+  Request& waits = request("r", clock_.now() + 1s);
+  EXPECT_TRUE(driver_.started.empty());
+  clock_.advance(1s);
+  loop_->run_ready();
+  ASSERT_TRUE(waits.got && !*waits.got);
+  EXPECT_EQ(waits.got->error().code(), ErrorCode::kNoCapacity);
+  // Where an instance of its own is busy, it is time that was short.
+  Request& queued = request("other", clock_.now() + 1s);
+  clock_.advance(1s);
+  loop_->run_ready();
+  ASSERT_TRUE(queued.got && !*queued.got);
+  EXPECT_EQ(queued.got->error().code(), ErrorCode::kTimeout);
+}
+
 TEST_F(DispatchTest, Broken_InstancesAreKilledAndReplacedForWaiters) {
   dispatcher_.add_revision(FunctionId("f"), revision("r", 1, 1));
   Request& a = request();

@@ -116,7 +116,7 @@ Task<Proxy::Outcome> Proxy::attempt(Request& r) {
   const uint64_t before = r.connection->stream().bytes_written();
   if (auto sent = co_await send_request(r); !sent) {
     const bool unseen = r.connection->stream().bytes_written() == before && r.exchange.body_bytes() == 0;
-    if (unseen && !r.cancel.cancelled()) {
+    if (unseen && !r.upload_error && !r.cancel.cancelled()) {
       r.connection.reset();
       give_back(r, LeaseEnd::kBroken);
       co_return Outcome::kRetry;
@@ -140,7 +140,13 @@ Task<Result<void>> Proxy::send_request(Request& r) {
   const bool chunked = r.exchange.head().framing == http::Framing::kChunked;
   std::string_view first;
   if (!r.exchange.body_done()) {
-    CO_TRY_ASSIGN(first, r.exchange.buffered_body());
+    auto piece = r.exchange.buffered_body();
+    if (!piece) {
+      // SECURITY: the caller's mistake; taken for the instance's, each such request would have killed kMaxAttempts of them.
+      r.upload_error = std::make_unique<Error>(piece.error());
+      co_return std::unexpected(std::move(piece).error());
+    }
+    first = *piece;
   }
   std::string framed;
   if (chunked) {

@@ -1,6 +1,7 @@
 #include "net/http_server.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/id.h"
 #include "base/log.h"
@@ -24,11 +25,26 @@ std::string_view code_of(int status) {
   }
 }
 
+// RFC 9110 section 12.5.1. Of two types of the same quality the first counts: what names neither wants JSON.
+bool prefers_html(std::string_view accept) {
+  double html = 0, json = 0;
+  bool html_first = false;
+  while (!accept.empty()) {
+    std::string_view range = accept.substr(0, accept.find(','));
+    accept.remove_prefix(std::min(range.size() + 1, accept.size()));
+    double quality = 1;
+    if (const size_t q = range.find("q=", range.find(';')); q != std::string_view::npos) quality = std::atof(std::string(range.substr(q + 2, 5)).c_str());
+    range = range.substr(0, range.find(';'));
+    if (range.find("text/html") != std::string_view::npos) html = quality, html_first = json == 0;
+    else if (range.find("json") != std::string_view::npos) json = quality;
+  }
+  return html > json || (html > 0 && html == json && html_first);
+}
+
 }  // namespace
 
 ErrorBody make_error_body(std::string_view accept, int status, std::string_view code, std::string_view message, std::string_view request_id) {
-  const size_t html = accept.find("text/html"), json = accept.find("json");
-  if (html != std::string_view::npos && html < json) {
+  if (prefers_html(accept)) {
     const auto escape = [](std::string_view text) {
       std::string out;
       for (const char c : text) {

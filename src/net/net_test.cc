@@ -324,5 +324,19 @@ TEST(Tls, PiecesOfAllSizesArriveInBothDirections) {
   EXPECT_EQ(at_server.size(), 1 + 16383 + 16384 + 16385 + 5 + 33000 + 16719 + 16720 + 16721 + 70000 + 3U);
 }
 
+TEST(ErrorBody, IsAPageOnlyWhereOneIsPreferred) {
+  const struct {
+    const char* accept;
+    bool html;
+  } cases[] = {{"", false}, {"*/*", false}, {"application/json", false}, {"text/html", true}, {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true},
+               {"text/html, application/json", true}, {"application/json, text/html", false}, {"application/json;q=0.5, text/html", true}, {"text/html;q=0.1, application/json", false},
+               {"text/html; q=0.4, application/json; q=0.5", false}, {"text/html;q=0", false}, {"text/html;q=", false}, {";;;,,,q=", false}, {"text/plain", false}};
+  for (const auto& c : cases) {
+    const ErrorBody body = make_error_body(c.accept, 404, "no_such_function", "<script>a & b</script>", "id");
+    EXPECT_EQ(body.content_type.starts_with("text/html"), c.html) << c.accept;
+    EXPECT_EQ(body.body.find("<script>") == std::string::npos, c.html) << body.body;  // a page has nothing of the caller's as markup
+  }
+}
+
 }  // namespace
 }  // namespace skerry

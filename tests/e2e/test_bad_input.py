@@ -1,5 +1,6 @@
 """What a stranger gets wrong, end to end: the real CLI, the real daemon, real builds. Each answer says what, where and what to do, has its documented
-exit code, and leaves what ran before alone. (Single values of manifests and requests: tests/cli, tests/control; hostile archives: tests/security.)"""
+exit code, and leaves what ran before alone. (Single values of manifests: tests/cli, tests/control; requests: test_answers.py;
+hostile archives: tests/security.)"""
 import gzip
 import io
 import json
@@ -173,85 +174,6 @@ def test_without_root_it_says_so_and_makes_nothing(command):
     program = [BIN / "skerryd"] if command == ["skerryd"] else ["bash", ROOT / command[0]]
     result = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *program], capture_output=True, text=True, timeout=20, cwd="/")
     assert result.returncode == 1 and "root" in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
-
-
-# ---- requests: CONTRACT.md section 7
-
-GARBAGE = '''
-import os, socket
-s = socket.create_server(("0.0.0.0", int(os.environ["PORT"])))
-while True:
-    c, _ = s.accept()
-    data = c.recv(65536)
-    c.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\nconnection: close\\r\\n\\r\\nok" if b"GET /fine" in data else b"this is no HTTP\\r\\n\\r\\n")
-    c.close()
-'''
-
-
-def raw_exchange(skerry, host, text, read_timeout=30):
-    context = ssl.create_default_context(cafile=skerry.ca)
-    with socket.create_connection(("127.0.0.1", skerry.https), read_timeout) as plain, context.wrap_socket(plain, server_hostname=host) as s:
-        s.sendall(text.encode())
-        received = b""
-        try:
-            while piece := s.recv(65536):
-                received += piece
-        except OSError:
-            pass  # what is refused early may be reset once the answer was read
-    head, _, body = received.partition(b"\r\n\r\n")
-    return int(head.split()[1]), json.loads(body)["error"]
-
-
-@pytest.fixture(scope="module")
-def host(skerry):
-    assert skerry.ship(None, **{"func.toml": MANIFEST.format("asked"), "func.py": HELLO_PYTHON}).returncode == 0
-    return skerry.get("asked")["url"].split("/")[2].split(":")[0]
-
-
-@pytest.mark.parametrize("request_text,status,code", [
-    ("GET / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400, "bad_request"),
-    ("GET / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400, "bad_request"),
-    ("GET / HTTP/1.1\r\nhost: {host}\r\nbad header: x\r\n\r\n", 400, "bad_request"),
-    ("nonsense\r\n\r\n", 400, "bad_request"),
-    ("GET /" + "x" * (16 * 1024) + " HTTP/1.1\r\nhost: {host}\r\n\r\n", 414, "uri_too_long"),
-    ("GET / HTTP/1.1\r\nhost: {host}\r\nx: " + "x" * (64 * 1024) + "\r\n\r\n", 431, "headers_too_large"),
-    ("CONNECT {host}:443 HTTP/1.1\r\nhost: {host}\r\n\r\n", 501, "not_implemented"),
-    ("POST / HTTP/1.1\r\nhost: {host}\r\ntransfer-encoding: gzip, chunked\r\n\r\n", 501, "not_implemented"),
-    ("GET / HTTP/1.1\r\nhost: somewhere.example\r\nconnection: close\r\n\r\n", 421, "misdirected"),
-    ("GET / HTTP/1.1\r\nhost: nobody-0000000000.skerry.localhost\r\nconnection: close\r\n\r\n", 404, "no_such_function"),
-    ("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 10485761\r\n\r\n", 413, "body_too_large"),
-    ("GET / HTTP/1.1\r\nhost: {host}\r\nx-skerry-hops: 9\r\nconnection: close\r\n\r\n", 508, "loop_detected"),
-    ("GET / HTTP/1.1\r\nhost: {host}\r\n", 408, "request_timeout"),
-])
-def test_ingress_refuses_by_the_contracts_table(skerry, host, request_text, status, code):
-    got, error = raw_exchange(skerry, host, request_text.replace("{host}", host))
-    assert (got, error["code"]) == (status, code), error
-    assert error["message"] and error["request_id"]
-
-
-def test_an_answer_that_is_no_http_is_a_502_of_that_name(skerry):
-    manifest = MANIFEST.format("garbage") + '[runtime]\nlanguage = "python"\nentrypoint = ["python3", "server.py"]\n[health]\npath = "/fine"\n'
-    result = skerry.ship(None, **{"func.toml": manifest, "server.py": GARBAGE})
-    assert result.returncode == 0, (result.stdout, result.stderr)
-    url = skerry.get("garbage")["url"]
-    answer = skerry.call(url)
-    assert (answer.status, json.loads(answer.text)["error"]["code"]) == (502, "bad_response")
-    assert skerry.call(url, "fine").text == "ok"
-
-
-def test_a_start_that_fails_later_than_the_ship_is_a_503_with_a_way_to_its_log(skerry):
-    # Good when it was shipped; a moment later its start-up code raises.
-    late = HELLO_PYTHON + "\nimport time\nif time.time() > UNTIL:\n    raise RuntimeError('the lease is over')\n"
-    manifest = MANIFEST.format("late") + '[runtime]\nidle_timeout = "1s"\n'
-    until = time.time() + 5
-    result = skerry.ship(None, **{"func.toml": manifest, "func.py": late.replace("UNTIL", str(until))})
-    assert result.returncode == 0, (result.stdout, result.stderr)
-    f = skerry.get("late")
-    skerry.wait(lambda: time.time() > until and not [i for i in skerry.instances() if i["function"] == f["id"]], "the instance did not go")
-    answer = skerry.call(f["url"])
-    error = json.loads(answer.text)["error"]
-    assert (answer.status, error["code"]) == (503, "start_failed") and "retry-after" in answer.headers
-    assert "the lease is over" in error["message"] and "skerry logs late" in error["message"], error
 
 
 # ---- CONTRACT.md section 3

@@ -85,49 +85,6 @@ def test_idle_instances_go_and_the_next_answer_is_right(skerry):
     assert answer.status == 200 and re.search('desc="(boot|prestart)"', answer.headers["server-timing"])
 
 
-def test_answers_of_the_platform_say_what_is_the_matter(skerry):
-    answer = skerry.call(f"https://nobody-0000000000.skerry.localhost:{skerry.https}/")
-    assert answer.status == 404 and json.loads(answer.text)["error"]["code"] == "no_such_function"
-
-
-FAULTS = '''
-import os, time
-class F:
-    async def handle(self, scope, receive, send):
-        path = scope["path"]
-        if path == "/raise":
-            raise ValueError("as asked")
-        if path == "/exit":
-            os._exit(3)
-        if path == "/memory":
-            kept = []
-            while True:
-                kept.append(bytearray(1 << 20))
-        if path == "/slow":
-            time.sleep(30)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"fine"})
-def new():
-    return F()
-'''
-
-
-@pytest.fixture(scope="module")
-def faults(skerry):
-    manifest = MANIFEST.format("faults") + '[runtime]\ntimeout = "2s"\nmemory = "64MB"\n'
-    shipped(skerry, skerry.ship(None, **{"func.toml": manifest, "func.py": FAULTS}))
-    return skerry.get("faults")["url"]
-
-
-@pytest.mark.parametrize("path,status,code", [("raise", 500, "function_error"), ("exit", 502, "function_crashed"), ("memory", 502, "out_of_memory"),
-                                              ("slow", 504, "timeout")])
-def test_each_fault_has_its_answer_and_the_next_request_is_served(skerry, faults, path, status, code):
-    answer = skerry.call(faults, path)
-    assert (answer.status, json.loads(answer.text)["error"]["code"]) == (status, code)
-    assert json.loads(answer.text)["error"]["request_id"] == answer.headers["x-request-id"]
-    assert skerry.call(faults).text == "fine"
-
-
 def test_logs_carry_the_request_and_usage_counts_it(skerry):
     source = 'class F:\n    async def handle(self, scope, receive, send):\n        print("line-" + scope["path"])\n' \
              '        await send({"type":"http.response.start","status":200,"headers":[]})\n        await send({"type":"http.response.body","body":b"12345"})\n' \
