@@ -58,6 +58,7 @@ class FakeJobs final : public JobRunner {
 class FakeLayers final : public LayerStore {
  public:
   std::map<Digest, std::string> there;  // and where below
+  std::map<Digest, std::pair<uint64_t, uint32_t>> bounds;  // bytes and files that each was allowed
   std::optional<Error> refuse;          // the next unpack
 
   Task<Result<LayerSize>> unpack(Digest digest, int archive, std::string subfolder, uint64_t max_bytes, uint32_t max_files) override {
@@ -70,8 +71,7 @@ class FakeLayers final : public LayerStore {
       if (found->second != subfolder) co_return fail(ErrorCode::kConflict, "the layer exists below `{}`", found->second);
       co_return LayerSize{1, 1};
     }
-    EXPECT_GT(max_bytes, 0U);
-    EXPECT_GT(max_files, 0U);
+    bounds[digest] = {max_bytes, max_files};
     const std::string bytes = *read_all(archive, 64 << 20);
     EXPECT_EQ(Digest::of_bytes(sha256(bytes)), digest);
     there[digest] = subfolder;
@@ -205,6 +205,26 @@ TEST_F(PipelineTest, PythonWithoutDependenciesRunsNoJob) {
   EXPECT_EQ(result->transport, Transport::kUnix);
   EXPECT_EQ(result->language, "python");
   EXPECT_NE(std::find(result->env.begin(), result->env.end(), "SKERRY_ENTRY=func.py"), result->env.end());
+}
+
+// That each bound holds at the bound and not past it: unpack_test.cc (the unpacker), archive_test.cc (what is looked at here).
+TEST_F(PipelineTest, WhatAnUploadAndAResultMayBecomeIsTheContracts) {
+  const auto result = build(kPython);
+  ASSERT_TRUE(result) << result.error().message();
+  const std::pair<uint64_t, uint32_t> uploaded{250ULL << 20, 50'000}, built{2ULL << 30, 300'000};
+  EXPECT_EQ(layers_.bounds.at(result->layers[3]), uploaded);
+  EXPECT_EQ(layers_.bounds.at(result->layers[2]), built);  // its dependencies
+}
+
+TEST_F(PipelineTest, AResultOverTheBoundsIsTheProjectsFaultByTheirName) {
+  jobs_.answer = [this](const Job&) {
+    layers_.refuse = Error(ErrorCode::kTooLarge, "more than 300000 files");
+    return FakeJobs::Answer{"", tar_of({{"x", "installed"}}), {0, 0, false}, std::nullopt};
+  };
+  const auto result = build(kPython);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code(), ErrorCode::kFunctionFailed);
+  EXPECT_NE(result.error().message().find("more than 300000 files"), std::string::npos);
 }
 
 TEST_F(PipelineTest, DependenciesAreALayerAndAreFoundAgain) {

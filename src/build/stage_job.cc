@@ -72,7 +72,7 @@ Task<Result<StageResult>> run_stage_job(Loop& loop, JobRunner& jobs, BlobStore& 
   CO_TRY_ASSIGN(Pipe errors, make_pipe());
   CO_TRY_ASSIGN(Pipe output, make_pipe());
   CO_TRY(set_nonblocking(errors.read.get()));
-  CO_TRY_ASSIGN(BlobStore::Writer writer, blobs.create(limits::kRevisionBytes));
+  CO_TRY_ASSIGN(BlobStore::Writer writer, blobs.create(limits::kRevisionArchiveBytes));
   Event log_ended(loop);
   Captured captured(loop);
   Scope scope(loop);

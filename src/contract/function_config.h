@@ -39,6 +39,8 @@ inline constexpr uint64_t kUploadBytes = 50ULL << 20, kUnpackedBytes = 250ULL <<
 inline constexpr uint32_t kUploadFiles = 50'000;
 inline constexpr uint64_t kRevisionBytes = 2ULL << 30;
 inline constexpr uint32_t kRevisionFiles = 300'000;
+// Of the tar that carries it: a head, a long name's record and padding beside each file's bytes.
+inline constexpr uint64_t kRevisionArchiveBytes = kRevisionBytes + uint64_t{kRevisionFiles} * 2048;
 }  // namespace limits
 
 // [a-z]([a-z0-9-]*[a-z0-9])?, 1..40, no "--".

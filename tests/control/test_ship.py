@@ -8,6 +8,8 @@ import threading
 
 import pytest
 
+from conftest import ulid
+
 
 def names(events):
     return [e["event"] + (":" + e["stage"] if e["event"] == "stage" else "") for e in events if e.get("state") != "begin"]
@@ -136,6 +138,34 @@ def test_sixty_ships_an_hour(made, edge):
         assert made.ship("orders").status == 200
     refused = made.ship("orders")
     assert (refused.status, refused.code) == (429, "limit_reached") and 1 <= int(refused.headers["retry-after"]) <= 3600
+
+
+def test_the_two_hundred_and_fifty_first_revision_takes_the_place_of_the_oldest_that_is_not_in_traffic(made, edge):
+    function = made.seed("orders")[0]
+    made.stop()
+    with made.database() as db:
+        names = [row[1] for row in db.execute("PRAGMA table_info(revisions)")]
+        first = dict(zip(names, db.execute("SELECT * FROM revisions WHERE function=?", (function,)).fetchone()))
+        for number in range(2, 250):
+            row = {**first, "id": ulid(), "number": number, "tag": f"seed{number:03}"}
+            db.execute(f"INSERT INTO revisions VALUES({','.join('?' * len(names))})", [row[name] for name in names])
+    db.close()
+    made.start()
+    edge.connect()
+    numbers = lambda: [r["number"] for r in made.get("/v1/functions/orders/revisions")["revisions"]]
+    assert made.ship("orders").events[-1]["event"] == "done"
+    assert numbers() == list(range(250, 0, -1))  # at the bound all are kept
+    assert made.ship("orders").events[-1]["event"] == "done"
+    assert numbers() == list(range(251, 1, -1))
+    gone = made.call("POST", "/v1/functions/orders/rollback", {"revision": "1"})
+    assert gone.status == 404 and "skerry revisions orders" in gone.message
+    # What is in traffic stays, however old it is.
+    assert made.call("POST", "/v1/functions/orders/rollback", {"revision": "2"}).status == 200
+    edge.start_error = ("exec", "exited with status 1")
+    for _ in range(2):  # ships that fail count as revisions, and do not move traffic
+        assert made.ship("orders").events[-1]["event"] == "error"
+    assert numbers() == [*range(253, 3, -1), 2]
+    assert made.get("/v1/functions/orders")["revision"]["number"] == 2
 
 
 def test_only_edges_own_user_gets_the_tls_key(made, edge):
