@@ -14,7 +14,7 @@ class F:
     async def handle(self, scope, receive, send):
         await asyncio.sleep(1.2)
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": (os.environ["SKERRY_INSTANCE"] + " " + os.environ.get("WORD", "-")).encode()})
+        await send({"type": "http.response.body", "body": (os.environ["SKERRY_INSTANCE"] + " " + os.environ.get("BURST_WORD", "-")).encode()})
 def new():
     return F()
 '''
@@ -37,9 +37,9 @@ EACH = 4
 def functions(skerry):
     """From a spare, booted with a secret, and an own server."""
     made = {"burst-spare": ({"func.py": HANDLER}, ""),
-            "burst-secret": ({"func.py": HANDLER}, '[[secrets]]\nbinding = "WORD"\nname = "WORD"\n'),
+            "burst-secret": ({"func.py": HANDLER}, '[[secrets]]\nbinding = "BURST_WORD"\nname = "BURST_WORD"\n'),
             "burst-server": ({"server.py": SERVER}, '[runtime]\nlanguage = "python"\nentrypoint = ["python3", "server.py"]\n[health]\npath = ""\n')}
-    skerry.cli("secrets", "set", "WORD", input="whispered")
+    skerry.cli("secrets", "set", "BURST_WORD", input="whispered")
     urls = {}
     for name, (files, extra) in made.items():
         result = skerry.ship(None, **{"func.toml": f'[edge_compute]\nfunc_name = "{name}"\n{extra}', **files})
