@@ -1,13 +1,21 @@
 #include "base/id.h"
 
+#include <sys/random.h>
+
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 
 #include "base/random_pool.h"
 
 namespace skerry {
 namespace {
 constexpr char kAlphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
+
+int64_t unix_now_ms() {
+  using namespace std::chrono;
+  return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
 }  // namespace
 
 std::string make_ulid(int64_t unix_ms, std::string_view random10) {
@@ -28,14 +36,13 @@ std::string make_ulid(int64_t unix_ms, std::string_view random10) {
   return out;
 }
 
-std::string new_ulid(RandomPool& random) {
-  using namespace std::chrono;
-  return make_ulid(duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count(), random.take(10));
-}
+std::string new_ulid(RandomPool& random) { return make_ulid(unix_now_ms(), random.take(10)); }
 
 std::string new_ulid() {
-  RandomPool random;
-  return new_ulid(random);
+  char random[10];
+  // Cannot fail for 10 bytes once the kernel's pool is up, and blocks until it is.
+  if (::getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) std::abort();
+  return make_ulid(unix_now_ms(), {random, sizeof random});
 }
 
 bool is_ulid(std::string_view text) {

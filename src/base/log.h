@@ -1,4 +1,4 @@
-// Logger: JSON lines to one descriptor, one write a line, no global registry, safe to use after fork.
+// Logger: JSON lines to one descriptor, a write a line (or for several, by who appends them), no global registry, safe to use after fork.
 //
 // Every process makes one in main() and passes it by reference. Thread-safe: a line is one write(2) of at most kMaxLine bytes;
 // longer values are cut. Field values are escaped here, so hostile text cannot forge a line.

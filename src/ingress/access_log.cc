@@ -11,9 +11,12 @@ bool AccessLog::wants(int status) {
 }
 
 void AccessLog::append(std::initializer_list<LogField> fields) {
-  if (lines_.empty()) loop_.defer([this] { flush(); });
+  const size_t before = lines_.size();
+  if (before == 0) loop_.defer([this] { flush(); });
   logger_.append(lines_, LogLevel::kInfo, "request", fields);
-  if (lines_.size() > kMaxWaitingBytes) flush();
+  if (lines_.size() <= kMaxWaitingBytes || before == 0) return;
+  logger_.write(std::string_view(lines_).substr(0, before));
+  lines_.erase(0, before);
 }
 
 void AccessLog::flush() {

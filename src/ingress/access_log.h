@@ -25,7 +25,7 @@ class AccessLog {
   [[nodiscard]] const Logger& logger() const { return logger_; }
 
  private:
-  static constexpr size_t kMaxWaitingBytes = 64 * 1024;
+  static constexpr size_t kMaxWaitingBytes = 4096;  // PIPE_BUF: whole, where other processes write to the same pipe
   void flush();
 
   Loop& loop_;

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,6 +44,28 @@ TEST(AccessLog, LinesOfOneRoundAreWrittenTogetherWhenTheLoopRests) {
   EXPECT_NE(text.find(R"("message":"request","path":"/a\"\n","n":2})"), std::string::npos) << text;
   loop->run_ready();
   EXPECT_EQ(to.take(), "");
+}
+
+TEST(AccessLog, NoWriteIsLargerThanAPipeTakesWhole) {
+  SystemClock clock;
+  auto loop = *Loop::create(clock);
+  int fds[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);  // keeps writes apart
+  const UniqueFd read(fds[0]), write(fds[1]);
+  const Logger logger(write.get(), "edge");
+  AccessLog log(*loop, logger, 1);
+  for (int i = 0; i < 50; ++i) log.append({{"path", std::string(300, 'x')}, {"n", i}});
+  loop->run_ready();
+  int writes = 0;
+  ssize_t lines = 0;
+  char buffer[65536];
+  for (ssize_t n = 0; (n = ::read(read.get(), buffer, sizeof buffer)) > 0; ++writes) {
+    EXPECT_LE(n, 4096);
+    EXPECT_EQ(buffer[n - 1], '\n');
+    lines += std::count(buffer, buffer + n, '\n');
+  }
+  EXPECT_EQ(lines, 50);
+  EXPECT_LT(writes, 10);
 }
 
 TEST(AccessLog, SamplesEvenlyAndNeverLeavesOutAServersError) {

@@ -406,6 +406,7 @@ void Proxy::measure(Request& r) {
 void Proxy::log_request(const Request& r) {
   if (!access_log_.wants(r.exchange.status())) return;
   const http::RequestHead& head = r.exchange.head();
+  const std::string_view function = r.target ? std::string_view(r.target->function_name) : "", revision = r.target ? std::string_view(r.target->revision.tag) : "";
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(loop_.now() - r.exchange.started()).count();
   access_log_.append({{"request_id", r.id},
                       {"method", head.method},
@@ -413,8 +414,8 @@ void Proxy::log_request(const Request& r) {
                       {"path", head.target.substr(0, head.target.find('?'))},
                       {"status", r.exchange.status()},
                       {"error", r.error_code},
-                      {"function", r.target ? r.target->function_name : std::string()},
-                      {"revision", r.target ? r.target->revision.tag : std::string()},
+                      {"function", function},
+                      {"revision", revision},
                       {"instance", r.lease.instance.str()},
                       {"start", to_string(r.lease.mode)},
                       {"queued_us", std::chrono::duration_cast<std::chrono::microseconds>(r.lease.queued).count()},

@@ -9,9 +9,11 @@
 #include <array>
 #include <cassert>
 #include <cstring>
-#include <span>
 
 namespace skerry {
+namespace {
+constexpr uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
+}  // namespace
 
 // ---- Event
 
@@ -51,10 +53,6 @@ Event::Awaiter::~Awaiter() {
 }
 
 // ---- FdWatch
-
-namespace {
-constexpr uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
-}  // namespace
 
 FdWatch::FdWatch(Loop& loop, int fd) : loop_(loop), fd_(fd), readable_(loop), writable_(loop) {
   epoll_event event{};
@@ -198,20 +196,12 @@ void Loop::forget_watch(FdWatch* watch) {
   std::replace(dispatching_.begin(), dispatching_.end(), watch, static_cast<FdWatch*>(nullptr));
 }
 
-namespace {
-
-int wait_for_events(int epoll, std::span<epoll_event> into, Duration limit) {
-  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(limit).count();
-  const timespec at_most{ns / 1'000'000'000, ns % 1'000'000'000};
-  return ::epoll_pwait2(epoll, into.data(), static_cast<int>(into.size()), &at_most, nullptr);  // Linux 5.11
-}
-
-}  // namespace
-
 void Loop::poll(Duration limit) {
   if (!timers_.empty()) limit = std::min(limit, std::max(Duration::zero(), timers_.front()->deadline - now()));
   std::array<epoll_event, 128> events;
-  const int n = wait_for_events(epoll_.get(), events, std::min<Duration>(limit, std::chrono::seconds(60)));
+  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::min<Duration>(limit, std::chrono::seconds(60))).count();
+  const timespec at_most{ns / 1'000'000'000, ns % 1'000'000'000};
+  const int n = ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), &at_most, nullptr);  // Linux 5.11; epoll_wait() knows no part of a millisecond
   dispatching_.clear();
   for (int i = 0; i < n; ++i) dispatching_.push_back(static_cast<FdWatch*>(events[static_cast<size_t>(i)].data.ptr));
   for (int i = 0; i < n; ++i) {

@@ -154,7 +154,7 @@ Task<Result<void>> LocalDriver::wait_shim(Instance& instance, TimePoint deadline
   }
 }
 
-// An own server is up when its port accepts. Nothing tells when that happens, so it is asked, with pauses from 1 to 20 ms.
+// An own server is up when its port accepts. Nothing tells when that happens, so it is asked, with pauses from 0.2 to 20 ms.
 Task<Result<void>> LocalDriver::wait_server(Instance& instance, TimePoint deadline) {
   const TimePoint begin = loop_.now();
   while (loop_.now() < deadline) {
@@ -176,7 +176,7 @@ Task<Result<void>> LocalDriver::wait_server(Instance& instance, TimePoint deadli
       socklen_t error_size = sizeof error;
       ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size);  // clears a refusal, so that the socket may be tried again
     }
-    // Nothing tells of a listen(). An attempt takes 20 us: fast programs wait 0.2 ms at most, slow ones a sixteenth of what they took.
+    // An attempt takes 20 us: fast programs wait 0.2 ms at most, slow ones a sixteenth of what they took.
     co_await loop_.sleep_until(loop_.now() + std::clamp<Duration>((loop_.now() - begin) / 16, kFirstRetry, kLastRetry));
   }
   co_return std::unexpected(start_error("ready", fmt::format("nothing accepted on port {} within {} ms; listen on 0.0.0.0:$PORT or 127.0.0.1:$PORT",

@@ -35,7 +35,6 @@ struct LocalDriver::Instance {
   UniqueFd out, err, status, cpu;
   std::vector<UniqueFd> sockets;
   LineCutter out_lines, err_lines;
-  bool log_behind = false;  // more was written than one go of reading takes
   int logs_ended = 0;
   std::string request_id;
   uint64_t requests = 0;  // beginnings and ends

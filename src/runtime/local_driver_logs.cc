@@ -22,14 +22,12 @@ bool LocalDriver::drain_log(Instance& instance, LogStream stream) {
     lines.feed({buffer, static_cast<size_t>(n)}, [&](std::string_view line) { log_.append(instance.source, stream, instance.request_id, line); });
     if (static_cast<size_t>(n) < sizeof buffer) return true;
   }
-  instance.log_behind = true;
   return false;
 }
 
 void LocalDriver::drain_logs(Instance& instance) {
   pollfd waiting[] = {{instance.out.get(), POLLIN, 0}, {instance.err.get(), POLLIN, 0}};
   if (::poll(waiting, 2, 0) <= 0) return;
-  instance.log_behind = false;
   if (waiting[0].revents != 0) drain_log(instance, LogStream::kStdout);
   if (waiting[1].revents != 0) drain_log(instance, LogStream::kStderr);
 }
@@ -73,9 +71,8 @@ Task<void> LocalDriver::replace_without_log(std::shared_ptr<Instance> instance) 
 void LocalDriver::set_request(const InstanceId& id, std::string_view request_id) {
   const auto instance = find(id);
   if (!instance) return;
-  // What was written up to now belongs to the request before. At the end of one it is here already: the loop hears of bytes in the order in which
-  // they were written, and of a line before the answer that followed it.
-  if (!request_id.empty() || instance->log_behind) drain_logs(*instance);
+  // What was written up to now belongs to the request before.
+  drain_logs(*instance);
   ++instance->requests;
   if (request_id.empty() && !instance->config.sealed_secrets.empty()) scope_.spawn(end_request_late(instance));
   else instance->request_id = request_id;
