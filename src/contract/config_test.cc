@@ -14,6 +14,7 @@ FunctionConfig sample() {
   revision.layers = {*Digest::parse("sha256:" + std::string(64, 'b'))};
   revision.argv = {"/x"};
   revision.env = {"A=b"};
+  revision.limits.scratch = Scratch::kDisk;
   return {FunctionId("f1"), OrgId("default"), "orders", {{"orders-x.skerry.localhost", {{RevisionId("r1"), 100}}}}, {revision}};
 }
 
@@ -39,6 +40,7 @@ TEST(FunctionConfig, PlansAreAcceptedByTheirOwnDecoder) {
   const auto decoded = StartPlan::decode(plan.encode());
   ASSERT_TRUE(decoded) << decoded.error().message();
   EXPECT_EQ(decoded->label, "r1");
+  EXPECT_EQ(decoded->limits.scratch, Scratch::kDisk);
 }
 
 TEST(FunctionName, FollowsTheContract) {

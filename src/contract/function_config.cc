@@ -39,6 +39,7 @@ json::object RevisionConfig::to_json() const {
           {"runtime_layers", runtime_layers},
           {"memory_bytes", limits.memory_bytes},
           {"scratch_bytes", limits.scratch_bytes},
+          {"scratch", limits.scratch == Scratch::kDisk ? "disk" : "memory"},
           {"cpu_millis", limits.cpu_millis},
           {"max_processes", limits.max_processes},
           {"max_open_files", limits.max_open_files},
@@ -72,6 +73,9 @@ Result<RevisionConfig> RevisionConfig::from_json(const json::value& v) {
   c.runtime_layers = r.integer("runtime_layers", 0, kMaxLayers, 0);
   c.limits.memory_bytes = static_cast<uint64_t>(r.integer("memory_bytes", 16LL << 20, int64_t{kMaxMemoryBytes}, 256LL << 20));
   c.limits.scratch_bytes = static_cast<uint64_t>(r.integer("scratch_bytes", 4096, int64_t{kMaxScratchBytes}, 128LL << 20));
+  const std::string scratch = r.string("scratch", 8, "memory");
+  if (scratch != "memory" && scratch != "disk") r.refuse("scratch", "must be `memory` or `disk`");
+  c.limits.scratch = scratch == "disk" ? Scratch::kDisk : Scratch::kMemory;
   c.limits.cpu_millis = static_cast<uint32_t>(r.integer("cpu_millis", 10, kMaxCpuMillis, 1000));
   c.limits.max_processes = static_cast<uint32_t>(r.integer("max_processes", 2, kMaxProcesses, 1024));
   c.limits.max_open_files = static_cast<uint32_t>(r.integer("max_open_files", 16, kMaxOpenFiles, 4096));

@@ -19,6 +19,7 @@ namespace skerry {
 // CONTRACT section 8: defaults and hard caps, in one place. Units last.
 namespace limits {
 inline constexpr int64_t kMemoryMb = 256, kMinMemoryMb = 32, kMaxMemoryMb = 512;
+inline constexpr int64_t kMinScratchMb = static_cast<int64_t>(kMinScratchDiskBytes >> 20), kMaxScratchMb = 4096;
 inline constexpr int64_t kCpuMillis = 1000, kMinCpuMillis = 50, kMaxCpuMillis = 8000;
 inline constexpr int64_t kTimeoutMs = 30'000, kMaxTimeoutMs = 60'000;
 inline constexpr int64_t kStartTimeoutMs = 20'000, kMaxStartTimeoutMs = 120'000;

@@ -8,7 +8,7 @@
 namespace skerry {
 namespace {
 
-constexpr uint32_t kPlanVersion = 3;
+constexpr uint32_t kPlanVersion = 4;
 constexpr size_t kMaxLabelBytes = 128;
 
 Result<void> check(const StartPlan& plan) {
@@ -33,6 +33,7 @@ Result<void> check(const StartPlan& plan) {
   const Limits& l = plan.limits;
   if (l.memory_bytes < (16ULL << 20) || l.cpu_millis < 10 || l.max_processes < 2 || l.max_open_files < 16 || l.scratch_bytes < 4096)
     return refuse("a limit is too small to start anything");
+  if (l.scratch == Scratch::kDisk && (l.scratch_bytes < kMinScratchDiskBytes || l.scratch_bytes % (1ULL << 20) != 0)) return refuse("a disk of that size");
   if (l.memory_bytes > kMaxMemoryBytes || l.scratch_bytes > kMaxScratchBytes || l.cpu_millis > kMaxCpuMillis || l.max_processes > kMaxProcesses ||
       l.max_open_files > kMaxOpenFiles)
     return refuse("a limit that no machine has");
@@ -91,6 +92,7 @@ std::string StartPlan::encode() const {
   w.number(limits.cpu_millis);
   w.number(limits.max_processes);
   w.number(limits.max_open_files);
+  w.number(limits.scratch);
   return w.take();
 }
 
@@ -125,6 +127,7 @@ Result<StartPlan> StartPlan::decode(std::string_view bytes) {
   plan.limits.cpu_millis = r.number<uint32_t>();
   plan.limits.max_processes = r.number<uint32_t>();
   plan.limits.max_open_files = r.number<uint32_t>();
+  plan.limits.scratch = r.enumeration(Scratch::kDisk);
   TRY(r.finish("start plan"));
   TRY(check(plan));
   return plan;

@@ -21,6 +21,7 @@ inline constexpr size_t kMaxEnvironment = 400;    // 64 of the user, 100 secrets
 inline constexpr size_t kMaxStringBytes = 16384;  // one argument or one NAME=value; a secret is at most 10 KB
 
 // More than any machine is asked for; what each client may ask for is less (sandboxd/plan_rules.h).
+inline constexpr uint64_t kMinScratchDiskBytes = 16ULL << 20;  // of less, a file system's own tables are a large part
 inline constexpr uint64_t kMaxMemoryBytes = 1ULL << 40, kMaxScratchBytes = 1ULL << 40;
 inline constexpr uint32_t kMaxCpuMillis = 1'000'000, kMaxProcesses = 1'000'000, kMaxOpenFiles = 1'000'000;
 
@@ -30,13 +31,16 @@ enum class Isolation : uint8_t { kNative = 0 };
 // How ingress reaches the instance: the shim's inherited unix socket, TCP to $PORT inside, or not at all (jobs).
 enum class Transport : uint8_t { kNone = 0, kUnix = 1, kTcp = 2 };
 enum class Network : uint8_t { kNone = 0, kInternet = 1 };
+// What the writable top is made of: memory of the container's own, or a disk that is gone with it.
+enum class Scratch : uint8_t { kMemory = 0, kDisk = 1 };
 
 struct Limits {
   uint64_t memory_bytes = 256ULL << 20;
-  uint64_t scratch_bytes = 128ULL << 20;  // the writable top, memory-backed
+  uint64_t scratch_bytes = 128ULL << 20;  // the writable top
   uint32_t cpu_millis = 1000;             // of one core
   uint32_t max_processes = 1024;          // processes and threads
   uint32_t max_open_files = 4096;
+  Scratch scratch = Scratch::kMemory;
   auto operator<=>(const Limits&) const = default;
 };
 

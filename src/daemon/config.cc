@@ -160,6 +160,9 @@ Result<DaemonConfig> parse_config(const std::string& text, const std::string& na
     TableReader r(*limit_table, "limits.", error, name);
     r.integer("memory_mb", c.max_memory_mb, 32, 1 << 20);
     r.integer("timeout_ms", c.max_timeout_ms, 1, 3'600'000);
+    r.integer("scratch_mb", c.max_scratch_mb, 16, 1 << 20);
+    r.integer("scratch_total_mb", c.max_scratch_total_mb, 16, 1 << 20);
+    r.integer("free_disk_mb", c.free_disk_mb, 1, 1 << 20);
     r.integer("ships_per_hour", c.ships_per_hour, 1, 1'000'000);
     r.finish();
   }

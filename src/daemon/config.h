@@ -39,6 +39,9 @@ struct DaemonConfig {
   // [limits]: hard caps of what a manifest may ask for, and of how often.
   int64_t max_memory_mb = 512;
   int64_t max_timeout_ms = 60'000;
+  int64_t max_scratch_mb = 4096;         // disk of one instance
+  int64_t max_scratch_total_mb = 20'480;  // .. of all together
+  int64_t free_disk_mb = 2048;           // what scratch disks leave free, whatever they may take
   int ships_per_hour = 60;  // of all functions together
   // [build]
   std::vector<std::string> build_sources;     // local folders, tried before the registries

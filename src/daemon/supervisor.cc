@@ -84,7 +84,9 @@ void Supervisor::describe_services() {
     s.argv = {program_dir_ + "/skerry-sandboxd", role, "--run-dir", config_.run_dir, "--state-dir", config_.state_dir, "--edge-uid",
               std::to_string(config_.edge.uid), "--edge-gid", std::to_string(config_.edge.gid), "--control-uid", std::to_string(config_.control.uid),
               "--control-gid", std::to_string(config_.control.gid), "--tag", config_.tag, "--subnet", config_.subnet,
-              "--max-memory-mb", std::to_string(config_.max_memory_mb), "--max-job-memory-mb", std::to_string(config_.build_memory_mb)};
+              "--max-memory-mb", std::to_string(config_.max_memory_mb), "--max-job-memory-mb", std::to_string(config_.build_memory_mb),
+              "--max-scratch-mb", std::to_string(config_.max_scratch_mb), "--max-scratch-total-mb", std::to_string(config_.max_scratch_total_mb),
+              "--free-disk-mb", std::to_string(config_.free_disk_mb)};
     s.sockets = {{role, fd(role)}};
     s.plain_fd3 = true;
     return s;

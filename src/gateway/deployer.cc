@@ -221,7 +221,8 @@ RevisionConfig Deployer::make_config(const FunctionRow& function, const Revision
   c.runtime_layers = artifact.runtime_layers;
   c.health_path = spec.health_path.value_or(artifact.health_path);
   c.limits.memory_bytes = static_cast<uint64_t>(spec.memory_mb) << 20;
-  c.limits.scratch_bytes = c.limits.memory_bytes / 2;
+  c.limits.scratch = spec.scratch_mb > 0 ? Scratch::kDisk : Scratch::kMemory;
+  c.limits.scratch_bytes = spec.scratch_mb > 0 ? static_cast<uint64_t>(spec.scratch_mb) << 20 : c.limits.memory_bytes / 2;
   c.limits.cpu_millis = static_cast<uint32_t>(spec.cpu_millis);
   c.timeout_ms = spec.timeout_ms;
   c.start_timeout_ms = spec.start_timeout_ms;

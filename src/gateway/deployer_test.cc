@@ -212,6 +212,8 @@ TEST_F(DeployerTest, AShipIsBuiltStartedAndRouted) {
   EXPECT_EQ(deployer_->url(function("orders"), *got), "https://" + got->tag + "--orders-0123456789.example.test:8443/");
   const RevisionConfig& revision = config_.revisions.at(0);
   EXPECT_EQ(revision.limits.memory_bytes, 128ULL << 20);
+  EXPECT_EQ(revision.limits.scratch_bytes, 64ULL << 20);
+  EXPECT_EQ(revision.limits.scratch, Scratch::kMemory);
   for (const std::string& entry : {std::string("PORT=8080"), std::string("HOME=/home/fn"), std::string("USER=fn"), std::string("TMPDIR=/tmp"), std::string("LANG=C.UTF-8"),
                                    std::string("TZ=UTC"), std::string("SKERRY_FUNCTION=orders"), "SKERRY_REVISION=" + got->tag, std::string("SKERRY_LOCATION=here"),
                                    std::string("K_SERVICE=orders"), std::string("K_CONFIGURATION=orders"), std::string("K_REVISION=orders-00001"),
@@ -290,12 +292,14 @@ TEST_F(DeployerTest, AnEdgeThatDiesAfterTheStartCostsAWarningOnly) {
 TEST_F(DeployerTest, AConfigChangeNeedsNoBuild) {
   connect_edge();
   ASSERT_TRUE(ship(request("orders", R"({"memory_mb":64})")));
-  const auto changed = ship(request("orders", R"({"memory_mb":512})", false));
+  const auto changed = ship(request("orders", R"({"memory_mb":512,"scratch_mb":2048})", false));
   ASSERT_TRUE(changed) << changed.error().message;
   EXPECT_EQ(builder_.requests.size(), 1U);
   EXPECT_EQ(changed->number, 2);
   EXPECT_EQ(changed->source_digest, kUpload);
   EXPECT_EQ(verified_.back().limits.memory_bytes, 512ULL << 20);
+  EXPECT_EQ(verified_.back().limits.scratch_bytes, 2048ULL << 20);
+  EXPECT_EQ(verified_.back().limits.scratch, Scratch::kDisk);
   EXPECT_EQ(verified_.back().layers, verified_.front().layers);
 }
 

@@ -7,7 +7,7 @@ namespace {
 
 constexpr const char* kLanguages[] = {"", "python", "node", "go", "java", "image"};
 // Not served yet: accepted from a manifest with a warning by the client, so they may stand in a request.
-constexpr const char* kIgnored[] = {"egress", "scratch_mb", "kv", "api_binding"};
+constexpr const char* kIgnored[] = {"egress", "kv", "api_binding"};
 
 // SECURITY: the path is written into a request's head; a line break in it would add headers or requests of the tenant's.
 bool is_not_for_a_path(char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }
@@ -61,6 +61,8 @@ Result<FunctionSpec> FunctionSpec::from_json(const json::value& v, const SpecCap
   if (const json::object* env = r.child("env")) TRY(read_env(*env, s));
   if (const json::array* list = r.list("secrets", limits::kSecrets)) TRY(read_secrets(*list, s));
   s.memory_mb = r.integer("memory_mb", limits::kMinMemoryMb, caps.max_memory_mb, limits::kMemoryMb);
+  s.scratch_mb = r.integer("scratch_mb", 0, caps.max_scratch_mb, 0);
+  if (s.scratch_mb != 0 && s.scratch_mb < limits::kMinScratchMb) r.refuse("scratch_mb", fmt::format("is {}, must be 0 (memory) or from {} to {}", s.scratch_mb, limits::kMinScratchMb, caps.max_scratch_mb));
   s.cpu_millis = r.integer("cpu_millis", limits::kMinCpuMillis, limits::kMaxCpuMillis, limits::kCpuMillis);
   s.timeout_ms = r.integer("timeout_ms", 1, caps.max_timeout_ms, limits::kTimeoutMs);
   s.start_timeout_ms = r.integer("start_timeout_ms", 1, limits::kMaxStartTimeoutMs, limits::kStartTimeoutMs);
@@ -99,6 +101,7 @@ json::object FunctionSpec::to_json() const {
   return {{"env", std::move(env_object)},
           {"secrets", std::move(secret_list)},
           {"memory_mb", memory_mb},
+          {"scratch_mb", scratch_mb},
           {"cpu_millis", cpu_millis},
           {"timeout_ms", timeout_ms},
           {"start_timeout_ms", start_timeout_ms},

@@ -17,6 +17,7 @@ namespace skerry {
 struct SpecCaps {
   int64_t max_memory_mb = limits::kMaxMemoryMb;
   int64_t max_timeout_ms = limits::kMaxTimeoutMs;
+  int64_t max_scratch_mb = limits::kMaxScratchMb;
 };
 
 struct FunctionSpec {
@@ -24,6 +25,7 @@ struct FunctionSpec {
   // Absent: all shared secrets and the function's own. Present: exactly these {binding, name}.
   std::optional<std::vector<std::pair<std::string, std::string>>> secrets;
   int64_t memory_mb = limits::kMemoryMb;
+  int64_t scratch_mb = 0;  // of disk for what is written; 0: half of the memory
   int64_t cpu_millis = limits::kCpuMillis;
   int64_t timeout_ms = limits::kTimeoutMs;
   int64_t start_timeout_ms = limits::kStartTimeoutMs;

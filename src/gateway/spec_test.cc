@@ -35,7 +35,8 @@ TEST_P(SpecRefuses, AndNamesTheField) {
 
 INSTANTIATE_TEST_SUITE_P(Values, SpecRefuses,
                          ::testing::Values(Refusal{R"({"memory_mb":31})", "memory_mb"}, Refusal{R"({"memory_mb":513})", "memory_mb"},
-                                           Refusal{R"({"memory_mb":"256"})", "memory_mb"}, Refusal{R"({"cpu_millis":49})", "cpu_millis"},
+                                           Refusal{R"({"memory_mb":"256"})", "memory_mb"}, Refusal{R"({"scratch_mb":15})", "scratch_mb"},
+                                           Refusal{R"({"scratch_mb":4097})", "scratch_mb"}, Refusal{R"({"scratch_mb":-1})", "scratch_mb"}, Refusal{R"({"cpu_millis":49})", "cpu_millis"},
                                            Refusal{R"({"cpu_millis":8001})", "cpu_millis"}, Refusal{R"({"timeout_ms":0})", "timeout_ms"},
                                            Refusal{R"({"timeout_ms":60001})", "timeout_ms"}, Refusal{R"({"start_timeout_ms":120001})", "start_timeout_ms"},
                                            Refusal{R"({"idle_timeout_ms":-1})", "idle_timeout_ms"}, Refusal{R"({"concurrency":0})", "concurrency"},
@@ -70,6 +71,7 @@ TEST(FunctionSpec, TakesTheDefaultsForWhatIsLeftOut) {
 TEST(FunctionSpec, TakesTheLimitsThemselves) {
   EXPECT_TRUE(spec(R"({"memory_mb":512,"timeout_ms":60000,"cpu_millis":8000,"max_instances":1000,"start_timeout_ms":120000})"));
   EXPECT_TRUE(spec(R"({"memory_mb":32,"timeout_ms":1,"cpu_millis":50,"max_instances":1,"min_instances":1})"));
+  for (const char* scratch : {R"({"scratch_mb":0})", R"({"scratch_mb":16})", R"({"scratch_mb":4096})"}) EXPECT_TRUE(spec(scratch)) << scratch;
 }
 
 TEST(FunctionSpec, SixtyFourVariablesPassAndOneMoreDoesNot) {

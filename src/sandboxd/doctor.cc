@@ -12,10 +12,12 @@
 #include <linux/magic.h>
 
 #include "base/log.h"
+#include "contract/plan.h"
 #include "os/file.h"
 #include "sandboxd/cgroups.h"
 #include "sandboxd/firewall.h"
 #include "sandboxd/namespaces.h"
+#include "sandboxd/scratch_image.h"
 #include "sandboxd/seccomp_policy.h"
 
 namespace skerry::sandbox {
@@ -57,6 +59,7 @@ int print_features(const Settings& settings) {
   const long mapped = ::syscall(SYS_mount_setattr, -1, "", AT_EMPTY_PATH, nullptr, 0);
   line("id-mapped mounts", mapped < 0 && errno == ENOSYS ? fail_errno("mount_setattr") : Result<void>{}, Need::kRequired, "");
   line("seccomp", without_value(compile_seccomp_policy()), Need::kRequired, "");
+  line("scratch disks", without_value(ScratchImages(settings).make(kMinScratchDiskBytes)), Need::kReplaceable, "nothing: functions with [runtime] scratch do not start");
   Settings probe = settings;
   probe.tag = settings.tag + "probe";
   line("nftables", remove_firewall(probe), Need::kRequired, "");

@@ -65,6 +65,10 @@ void Filler::run(const volatile bool& stop) {
     make_one_slot();
     end_late_unpack();
     reap_children();
+    if (clock_.now() - scratch_seen_at_ > kLookAtScratchEvery) {
+      scratch_.let_go();
+      scratch_seen_at_ = clock_.now();
+    }
   }
 }
 
@@ -102,9 +106,13 @@ void Filler::read_client(int fd) {
     return;
   }
   Client& client = clients_.at(fd);
-  // A slot request is four bytes, a layer request never that short.
+  // A slot request is four bytes, one for a scratch disk eight, a layer request never that short.
   if (client.root && received->bytes.size() == sizeof(uint32_t)) {
     if (auto wanted = decode_want(received->bytes)) client.wanted = std::min<uint32_t>(client.wanted + std::min(*wanted, kMaxWanted), kMaxWanted);
+    return;
+  }
+  if (client.root && received->bytes.size() == sizeof(uint64_t)) {
+    if (const auto bytes = decode_want_scratch(received->bytes)) make_scratch(fd, *bytes);
     return;
   }
   auto request = decode_layer_request(received->bytes);
@@ -135,6 +143,14 @@ void Filler::make_one_slot() {
     }
     return;
   }
+}
+
+void Filler::make_scratch(int client, uint64_t bytes) {
+  const auto mount = scratch_.make(bytes);
+  const int fds[] = {mount ? mount->get() : -1};
+  // It goes with the descriptor when nobody takes it.
+  if (mount) (void)send_message(client, kScratchMade, fds);
+  else (void)send_message(client, mount.error().message());
 }
 
 // An index is free when neither an interface nor a control group has its number. The groups of slots that died with their starter are swept

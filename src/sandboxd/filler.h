@@ -18,6 +18,7 @@
 #include "os/unix_socket.h"
 #include "sandboxd/cgroups.h"
 #include "sandboxd/poller.h"
+#include "sandboxd/scratch_image.h"
 #include "sandboxd/settings.h"
 #include "sandboxd/slot.h"
 
@@ -32,9 +33,10 @@ class Filler {
   static constexpr size_t kMaxClients = 64;
   static constexpr int kMaxTakenIndexes = 32;  // passed over for one slot
   static constexpr int kEndTimeMs = 1000;      // for a parked container that is not wanted
+  static constexpr Duration kLookAtScratchEvery = std::chrono::seconds(1);
   static constexpr uint32_t kMaxWanted = 64;   // slots that one client may have asked for
 
-  Filler(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger) {}
+  Filler(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger), scratch_(settings) {}
   Result<void> prepare(UniqueFd listener);
   void run(const volatile bool& stop);
 
@@ -68,6 +70,7 @@ class Filler {
   Result<void> make_network(const Slot& slot);
   void end_slot(Slot& slot);
   void reap_children();
+  void make_scratch(int client, uint64_t bytes);
   void on_layer_request(int fd, LayerRequest request, std::vector<UniqueFd> fds);
   Result<void> remove_unfinished_layers();
   void start_next_unpack();
@@ -87,6 +90,8 @@ class Filler {
   std::vector<sock_filter> filter_;
   uint32_t mtu_ = 1500;
   uint32_t next_index_ = 0;
+  ScratchImages scratch_;
+  TimePoint scratch_seen_at_{};
   std::unordered_map<int, Client> clients_;
   std::deque<Job> layer_queue_;
   std::unique_ptr<Unpacking> unpacking_;

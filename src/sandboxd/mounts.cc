@@ -64,12 +64,14 @@ Result<void> Mounts::attach_layer(const Digest& layer, const std::string& subfol
 }
 
 // The writable top. What must be an ordinary folder or file, whatever the layers say, is made here: the top wins.
-Result<UniqueFd> Mounts::make_top(const StartPlan& plan, const Slot& slot) {
+Result<UniqueFd> Mounts::make_top(const StartPlan& plan, const Slot& slot, UniqueFd disk) {
   const uint32_t root = slot_id_base(slot.index), fn = root + kFunctionUser;
-  // An inode costs about 1 KB of kernel memory that the size does not count.
-  const uint64_t inodes = std::max<uint64_t>(1024, plan.limits.scratch_bytes / 2048);
-  TRY_ASSIGN(UniqueFd top,
-             new_mount("tmpfs", {{"size", std::to_string(plan.limits.scratch_bytes)}, {"nr_inodes", std::to_string(inodes)}, {"mode", "0755"}}, kNoSuidNoDev));
+  UniqueFd top = std::move(disk);
+  if (!top) {
+    // An inode costs about 1 KB of kernel memory that the size does not count.
+    const uint64_t inodes = std::max<uint64_t>(1024, plan.limits.scratch_bytes / 2048);
+    TRY_ASSIGN(top, new_mount("tmpfs", {{"size", std::to_string(plan.limits.scratch_bytes)}, {"nr_inodes", std::to_string(inodes)}, {"mode", "0755"}}, kNoSuidNoDev));
+  }
   TRY(make_folder(top.get(), "w", 0700, root));
   TRY(make_folder(top.get(), "u", 0755, root));
   TRY_ASSIGN(const UniqueFd upper, open_at(top.get(), "u", O_RDONLY | O_DIRECTORY));
@@ -101,8 +103,8 @@ Result<UniqueFd> Mounts::mount_overlay(const std::string& lower, const std::stri
   return mount;
 }
 
-Result<Mounts::Root> Mounts::build_root(const StartPlan& plan, const Slot& slot) {
-  TRY_ASSIGN(const UniqueFd top, make_top(plan, slot), "writable top");
+Result<Mounts::Root> Mounts::build_root(const StartPlan& plan, const Slot& slot, UniqueFd disk) {
+  TRY_ASSIGN(const UniqueFd top, make_top(plan, slot, std::move(disk)), "writable top");
   TRY(attach_top(top.get()));
   Root root;
   if (plan.spare) {

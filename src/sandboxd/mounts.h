@@ -28,8 +28,8 @@ class Mounts {
     UniqueFd mount;  // detached
     UniqueFd top;    // of a spare: its writable top, detached, to be given to build_parts() later
   };
-  // kNotFound names a layer that is not there.
-  Result<Root> build_root(const StartPlan& plan, const Slot& slot);
+  // `disk` is the mount of the plan's scratch disk, invalid where the top is memory. kNotFound names a layer that is not there.
+  Result<Root> build_root(const StartPlan& plan, const Slot& slot, UniqueFd disk);
 
   // What a spare lacks to become an instance of `plan`: a detached overlay for each folder that the layers above the runtime's belong to, with its
   // writable top in the spare's own.
@@ -41,7 +41,7 @@ class Mounts {
 
  private:
   Result<void> attach_layer(const Digest& layer, const std::string& subfolder, const Slot& slot, int top, const std::string& at);
-  Result<UniqueFd> make_top(const StartPlan& plan, const Slot& slot);
+  Result<UniqueFd> make_top(const StartPlan& plan, const Slot& slot, UniqueFd disk);
   Result<void> attach_top(int top);
   Result<UniqueFd> mount_overlay(const std::string& lower, const std::string& upper, const std::string& work);
   Result<std::string> subfolder_of(const Digest& layer);

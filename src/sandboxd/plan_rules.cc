@@ -13,11 +13,14 @@ constexpr Limits kJobCaps{.cpu_millis = 64'000, .max_processes = 4096, .max_open
 
 auto forbid(std::string_view what) { return fail(ErrorCode::kForbidden, "this client may not ask for {}", what); }
 
-Result<void> check_limits(const Limits& l, const Limits& caps, uint64_t max_memory_bytes) {
+// `max_disk_bytes` is 0 for who gets memory only.
+Result<void> check_limits(const Limits& l, const Limits& caps, uint64_t max_memory_bytes, uint64_t max_disk_bytes) {
   if (l.memory_bytes > max_memory_bytes) return forbid(fmt::format("{} MB of memory (cap {})", l.memory_bytes >> 20, max_memory_bytes >> 20));
   if (l.cpu_millis > caps.cpu_millis) return forbid("so much CPU");
   if (l.max_processes > caps.max_processes) return forbid("so many processes");
   if (l.max_open_files > caps.max_open_files) return forbid("so many open files");
+  if (l.scratch == Scratch::kDisk && l.scratch_bytes > max_disk_bytes)
+    return forbid(fmt::format("{} MB of scratch disk (cap {})", l.scratch_bytes >> 20, max_disk_bytes >> 20));
   return {};
 }
 
@@ -35,7 +38,7 @@ Result<void> check_instance(const StartPlan& plan, const Settings& settings) {
   if (plan.network != Network::kInternet) return forbid("another network");
   if (plan.label.empty()) return forbid("an instance of no revision");
   TRY(check_names(plan.env));
-  return check_limits(plan.limits, kInstanceCaps, settings.max_memory_bytes);
+  return check_limits(plan.limits, kInstanceCaps, settings.max_memory_bytes, settings.max_scratch_bytes);
 }
 
 }  // namespace
@@ -47,7 +50,7 @@ Result<void> check_plan(Role role, const StartPlan& plan, const Settings& settin
   if (job != (role == Role::kControl)) return fail(ErrorCode::kForbidden, "this client may not start that kind of container");
   if (!job) return check_instance(plan, settings);
   if (plan.has_secrets) return forbid("a job with secrets");
-  return check_limits(plan.limits, kJobCaps, settings.max_job_memory_bytes);
+  return check_limits(plan.limits, kJobCaps, settings.max_job_memory_bytes, 0);
 }
 
 Result<void> check_spares(Role role, const std::vector<SpareOrder>& orders, const Settings& settings) {
@@ -55,7 +58,7 @@ Result<void> check_spares(Role role, const std::vector<SpareOrder>& orders, cons
   if (role == Role::kRoot) return {};
   for (const SpareOrder& order : orders) {
     if (order.plan.cwd != "/app") return forbid("another working directory than /app");
-    TRY(check_limits(order.plan.limits, kInstanceCaps, settings.max_memory_bytes));
+    TRY(check_limits(order.plan.limits, kInstanceCaps, settings.max_memory_bytes, settings.max_scratch_bytes));
   }
   return {};
 }

@@ -48,6 +48,9 @@ TEST(PlanRules, EdgeStartsWhatAreDeployedRevisions) {
   server.sealed_secrets = "c2VhbGVk";
   server.limits = {Settings().max_memory_bytes, 2ULL << 30, 8000, 1024, 4096};
   EXPECT_TRUE(carried_out(Role::kEdge, server.plan(InstanceId(kId)), unchanged));
+  server.limits.scratch = Scratch::kDisk;
+  server.limits.scratch_bytes = Settings().max_scratch_bytes;
+  EXPECT_TRUE(carried_out(Role::kEdge, server.plan(InstanceId(kId)), unchanged));
   EXPECT_TRUE(carried_out(Role::kControl, job(), unchanged));
 }
 
@@ -98,6 +101,10 @@ TEST(PlanRules, EdgeAsksForNothingElse) {
   EXPECT_TRUE(refused([](StartPlan& p) { p.limits.memory_bytes = UINT64_MAX; }));
   EXPECT_TRUE(refused([](StartPlan& p) { p.limits.scratch_bytes = 4095; }));
   EXPECT_TRUE(refused([](StartPlan& p) { p.limits.scratch_bytes = kMaxScratchBytes + 1; }));
+  EXPECT_TRUE(refused([](StartPlan& p) { p.limits.scratch = static_cast<Scratch>(2); }));
+  EXPECT_TRUE(refused([](StartPlan& p) { p.limits.scratch = Scratch::kDisk, p.limits.scratch_bytes = kMinScratchDiskBytes - (1 << 20); }));
+  EXPECT_TRUE(refused([](StartPlan& p) { p.limits.scratch = Scratch::kDisk, p.limits.scratch_bytes = kMinScratchDiskBytes + 1; }));
+  EXPECT_TRUE(refused([](StartPlan& p) { p.limits.scratch = Scratch::kDisk, p.limits.scratch_bytes = Settings().max_scratch_bytes + (1 << 20); }));
   EXPECT_TRUE(refused([](StartPlan& p) { p.limits.cpu_millis = 8001; }));
   EXPECT_TRUE(refused([](StartPlan& p) { p.limits.cpu_millis = 9; }));
   EXPECT_TRUE(refused([](StartPlan& p) { p.limits.max_processes = 1025; }));
@@ -115,6 +122,7 @@ TEST(PlanRules, ControlStartsJobsWithinItsCaps) {
   EXPECT_TRUE(refused([](StartPlan& p) { ++p.limits.max_processes; }));
   EXPECT_TRUE(refused([](StartPlan& p) { ++p.limits.max_open_files; }));
   EXPECT_TRUE(refused([](StartPlan& p) { p.limits.cpu_millis = 64'001; }));
+  EXPECT_TRUE(refused([](StartPlan& p) { p.limits.scratch = Scratch::kDisk; }));
 }
 
 TEST(PlanRules, NobodyStartsSpares) {
@@ -140,6 +148,7 @@ TEST(PlanRules, SparesAreRuntimesAndNothingOfAFunction) {
   EXPECT_FALSE(heard([](StartPlan& p) { p.cwd = "/"; }));
   EXPECT_FALSE(heard([](StartPlan& p) { p.limits.memory_bytes = Settings().max_memory_bytes + 1; }));
   EXPECT_FALSE(heard([](StartPlan& p) { p.limits.cpu_millis = 8001; }));
+  EXPECT_FALSE(heard([](StartPlan& p) { p.limits.scratch = Scratch::kDisk, p.limits.scratch_bytes = Settings().max_scratch_bytes + (1 << 20); }));
   EXPECT_FALSE(check_spares(Role::kControl, {}, Settings()));
   EXPECT_FALSE(decode_spares(encode_spares(std::vector<SpareOrder>(kMaxSpareOrders + 1, {spare_of(instance(), kId), 1}))));
 }

@@ -50,6 +50,9 @@ Result<Settings> parse_settings(int argc, char** argv) {
     else if (name == "--control-gid") ok = number(s.control_gid);
     else if (name == "--max-memory-mb") ok = megabytes(s.max_memory_bytes);
     else if (name == "--max-job-memory-mb") ok = megabytes(s.max_job_memory_bytes);
+    else if (name == "--max-scratch-mb") ok = megabytes(s.max_scratch_bytes);
+    else if (name == "--max-scratch-total-mb") ok = megabytes(s.max_scratch_total_bytes);
+    else if (name == "--free-disk-mb") ok = megabytes(s.free_disk_bytes);
     else ok = false;
     if (!ok) return fail(ErrorCode::kInvalidArgument, "option `{} {}`", name, value);
   }

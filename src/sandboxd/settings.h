@@ -30,6 +30,8 @@ struct Settings {
   uint32_t subnet = 0;         // host byte order; a /16
   uint64_t max_memory_bytes = 512ULL << 20;       // the operator's cap for one instance
   uint64_t max_job_memory_bytes = 3072ULL << 20;  // .. and for one of control's jobs
+  // Scratch disks: of one instance, of all together, and what the disk of state_dir keeps free whatever they take.
+  uint64_t max_scratch_bytes = 4ULL << 30, max_scratch_total_bytes = 20ULL << 30, free_disk_bytes = 2ULL << 30;
   std::string program_dir;     // where skerry-unpack lies
 
   // "sk-12": at most 15 characters, unique to the tag (parse_settings sees to both).
@@ -40,6 +42,7 @@ struct Settings {
   [[nodiscard]] std::string instances_dir() const { return run_dir + "/instances"; }
   [[nodiscard]] std::string work_dir() const { return run_dir + "/mnt"; }  // for mounts that only we see
   [[nodiscard]] std::string layers_dir() const { return state_dir + "/layers"; }
+  [[nodiscard]] std::string scratch_dir() const { return state_dir + "/scratch"; }
   [[nodiscard]] static std::string group_name(uint32_t index) { return "s" + std::to_string(index); }
   // The index in a name that group_name() made, 0 for any other.
   [[nodiscard]] static uint32_t group_index(std::string_view group);

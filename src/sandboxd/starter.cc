@@ -54,11 +54,13 @@ void Starter::run(const volatile bool& stop) {
     make_spares();
     want_slots();
     send_unreaped();
+    if (!waiting_.empty()) serve_waiting();  // what filler did not answer is asked for again
     poller_.poll(std::chrono::milliseconds(waiting_.empty() ? 1000 : 50));
     while (!waiting_.empty() && now() - waiting_.front().since > kSlotTime) {
       const Waiting late = std::move(waiting_.front());
       waiting_.pop_front();
-      fail_start(late, "slot", Error(ErrorCode::kNoCapacity, filler_error_.empty() ? "no slot became free in time" : filler_error_));
+      fail_start(late, lacks_disk(late) ? "scratch" : "slot",
+                 Error(ErrorCode::kNoCapacity, lacks_disk(late) ? "no scratch disk was made in time" : filler_error_.empty() ? "no slot became free in time" : filler_error_));
     }
   }
 }
@@ -100,12 +102,38 @@ void Starter::read_filler() {
 }
 
 void Starter::serve_waiting() {
-  while (!waiting_.empty()) {
+  give_disks();
+  for (;;) {
+    const auto first = std::find_if(waiting_.begin(), waiting_.end(), [](const Waiting& w) { return !lacks_disk(w); });
+    if (first == waiting_.end()) return;
     auto slot = take_slot();
     if (!slot) return;
-    Waiting next = std::move(waiting_.front());
-    waiting_.pop_front();
+    Waiting next = std::move(*first);
+    waiting_.erase(first);
     make_container(std::move(next), std::move(*slot));
+  }
+}
+
+// ---- scratch disks
+
+void Starter::give_disks() {
+  std::map<uint64_t, size_t> lacking;
+  for (Waiting& start : waiting_) {
+    const uint64_t bytes = start.plan.limits.scratch_bytes;
+    if (lacks_disk(start) && !(start.disk = scratch_.take(bytes))) ++lacking[bytes];
+  }
+  for (const auto& [bytes, count] : lacking) scratch_.want(bytes, count);
+}
+
+void Starter::on_scratch(uint64_t bytes, const Result<void>& made) {
+  if (made) return serve_waiting();
+  const auto waits = [&](const Waiting& w) { return lacks_disk(w) && w.plan.limits.scratch_bytes == bytes; };
+  if (std::none_of(waiting_.begin(), waiting_.end(), waits)) return;
+  if (scratch_.drop_ready()) return give_disks();  // disks of other sizes that nobody waits for
+  for (auto next = waiting_.begin(); (next = std::find_if(waiting_.begin(), waiting_.end(), waits)) != waiting_.end();) {
+    const Waiting refused = std::move(*next);
+    waiting_.erase(next);
+    fail_start(refused, "scratch", made.error());
   }
 }
 
@@ -195,7 +223,7 @@ Result<void> Starter::make_container_in(Slot slot, Waiting& start, Container& co
     container.assignment = std::move(assignment.write);
   }
   phase = "mount";
-  TRY_ASSIGN(Mounts::Root root, mounts_.build_root(plan, slot));
+  TRY_ASSIGN(Mounts::Root root, mounts_.build_root(plan, slot, std::move(start.disk)));
   container.mount_us = us_between(begin, now());
   container.launched_at = now();
   phase = "process";

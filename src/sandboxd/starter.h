@@ -23,6 +23,7 @@
 #include "sandboxd/mounts.h"
 #include "sandboxd/plan_rules.h"
 #include "sandboxd/poller.h"
+#include "sandboxd/scratch_pool.h"
 #include "sandboxd/settings.h"
 
 namespace skerry::sandbox {
@@ -49,7 +50,12 @@ class Starter {
   static constexpr Duration kFirstSparePause = std::chrono::seconds(1), kLastSparePause = std::chrono::minutes(1);  // after one that did not
   static constexpr size_t kSocketsWithStart = 4, kMaxMoreSockets = 8;
 
-  Starter(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger), mounts_(settings) {}
+  Starter(const Settings& settings, const Logger& logger)
+      : settings_(settings),
+        logger_(logger),
+        mounts_(settings),
+        scratch_(poller_, [this] { return connect_at_once(settings_.run_dir + "/filler.sock"); },
+                 [this](uint64_t bytes, const Result<void>& made) { on_scratch(bytes, made); }) {}
 
   Result<void> prepare(UniqueFd listener);
   // Until SIGTERM. Containers stay.
@@ -77,6 +83,7 @@ class Starter {
     StartPlan plan;
     std::vector<UniqueFd> fds;
     TimePoint since;
+    UniqueFd disk{};   // its scratch disk, once there is one
     size_t ended = 0;  // containers under it, before it ran
   };
   struct Container {
@@ -137,7 +144,7 @@ class Starter {
   Result<std::vector<UniqueFd>> make_sockets(const Container& container, size_t count);
   Result<void> keep_spares(const Client& client, const std::vector<UniqueFd>& fds);
   void make_spares();
-  Result<void> make_spare(SpareKind& kind, const std::string& key, Slot slot);
+  Result<void> make_spare(SpareKind& kind, const std::string& key, Slot slot, UniqueFd disk);
   void on_spare_status(const std::string& id);
   void on_spare_exit(Container& container);
   // True when a spare is to become it; `start` is taken then.
@@ -167,6 +174,9 @@ class Starter {
   void want_slots();
   void read_filler();
   void serve_waiting();
+  [[nodiscard]] static bool lacks_disk(const Waiting& start) { return start.plan.limits.scratch == Scratch::kDisk && !start.disk; }
+  void give_disks();
+  void on_scratch(uint64_t bytes, const Result<void>& made);
   // Index 0: only files are left. An empty id: only a control group is left.
   void tell_reaper(uint32_t index, const std::string& id);
   void send_unreaped();
@@ -192,6 +202,7 @@ class Starter {
   std::unordered_map<int, Client> clients_;
   std::map<std::string, Container> containers_;
   std::deque<Slot> pool_;
+  ScratchPool scratch_;
   std::map<std::string, SpareKind> spare_kinds_;  // by the encoded plan
   size_t asked_ = 0;           // of filler, and not yet come
   TimePoint ask_again_at_{};   // after filler failed

@@ -78,9 +78,15 @@ void Starter::make_spares() {
   if (!waiting_.empty() || spares() >= kMaxSpares) return;
   for (auto& [key, kind] : spare_kinds_) {
     if (kind.ready.size() >= kind.wanted || now() < kind.not_before || containers_.size() >= max_containers_) continue;
+    if (pool_.empty()) return;
+    UniqueFd disk;
+    if (const Limits& limits = kind.plan.limits; limits.scratch == Scratch::kDisk && !(disk = scratch_.take(limits.scratch_bytes))) {
+      scratch_.want(limits.scratch_bytes, 1);
+      continue;
+    }
     auto slot = take_slot();
     if (!slot) return;
-    if (auto made = make_spare(kind, key, std::move(*slot)); !made) {
+    if (auto made = make_spare(kind, key, std::move(*slot), std::move(disk)); !made) {
       logger_.warn("a spare cannot be made", {{"error", made.error().message()}});
       kind.not_before = now() + kind.pause;
       kind.pause = std::min(2 * kind.pause, kLastSparePause);
@@ -89,9 +95,9 @@ void Starter::make_spares() {
   }
 }
 
-Result<void> Starter::make_spare(SpareKind& kind, const std::string& key, Slot slot) {
+Result<void> Starter::make_spare(SpareKind& kind, const std::string& key, Slot slot, UniqueFd disk) {
   kind.plan.id = new_ulid();
-  Waiting start{-1, 0, kind.plan, {}, now()};
+  Waiting start{-1, 0, kind.plan, {}, now(), std::move(disk)};
   TRY_ASSIGN(UniqueFd plan, make_sealed_memfd("spare", kind.plan.encode()));
   start.fds.push_back(std::move(plan));
   Container container;

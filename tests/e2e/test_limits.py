@@ -124,3 +124,17 @@ def test_what_is_written_is_half_the_memory(skerry, url):
     seen = json.loads(skerry.call(url, "scratch").text)
     assert seen["errno"] == "ENOSPC" and 120 << 20 <= seen["scratch"] <= 128 << 20, seen
     assert skerry.call(url, "host").status == 200  # and the instance lives on
+
+
+def test_with_scratch_what_is_written_is_a_disk_of_that_size(skerry):
+    """More than the memory has room for; a size past the operator's cap is refused by name."""
+    files = {"func.toml": MANIFEST.replace("limited", "roomy").replace("256MB", "64MB") + 'scratch = "160MB"\n', "func.py": LIMITED}
+    shipped = skerry.ship(None, **files)
+    assert shipped.returncode == 0 and "not served" not in shipped.stdout + shipped.stderr, (shipped.stdout, shipped.stderr)
+    assert skerry.get("roomy")["config"]["scratch_mb"] == 160
+    url = skerry.get("roomy")["url"]
+    seen = json.loads(skerry.call(url, "scratch").text)
+    assert seen["errno"] == "ENOSPC" and 150 << 20 <= seen["scratch"] <= 160 << 20, seen
+    assert skerry.call(url, "host").status == 200
+    refused = skerry.ship(None, **{**files, "func.toml": files["func.toml"].replace("160MB", "4097MB")})
+    assert refused.returncode != 0 and "scratch_mb" in refused.stdout + refused.stderr, (refused.stdout, refused.stderr)

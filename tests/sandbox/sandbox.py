@@ -39,9 +39,9 @@ def texts(items):
 
 
 def plan(id_, layers, argv, env=(), kind=0, transport=1, port=0, cwd="/app", label="rev", memory=64 << 20, scratch=32 << 20, cpu=1000,
-         processes=64, files=256, network=1, secrets=False, runtime_layers=0, spare=False, hostname="i-test", isolation=0):
-    return (struct.pack("<I", 3) + text(id_) + text(label) + struct.pack("<BB", kind, isolation) + texts(layers) + texts(list(argv)) + texts(list(env)) + text(cwd)
-            + text(hostname) + struct.pack("<BHBBBB", transport, port, network, runtime_layers, int(spare), int(secrets)) + struct.pack("<QQIII", memory, scratch, cpu, processes, files))
+         processes=64, files=256, network=1, secrets=False, runtime_layers=0, spare=False, hostname="i-test", isolation=0, disk=False):
+    return (struct.pack("<I", 4) + text(id_) + text(label) + struct.pack("<BB", kind, isolation) + texts(layers) + texts(list(argv)) + texts(list(env)) + text(cwd)
+            + text(hostname) + struct.pack("<BHBBBB", transport, port, network, runtime_layers, int(spare), int(secrets)) + struct.pack("<QQIIIB", memory, scratch, cpu, processes, files, int(disk)))
 
 
 F_ADD_SEALS, SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8

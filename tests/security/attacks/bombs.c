@@ -6,6 +6,8 @@
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <netinet/in.h>
 
@@ -90,6 +92,7 @@ static void do_disk(char** a) {
   const int fd = open(*a, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (fd < 0) return tell("end", -1);
   fill(fd, 1L << 32);
+  close(fd);  /* the room is free when this answers */
   unlink(*a);
 }
 /* Many files, so that the size of one is no limit. */
@@ -121,6 +124,59 @@ static void do_shm(char** a) {
     if (p == (void*)-1) return tell("end", -1);
     memset(p, 1, 1 << 24);
   }
+}
+/* Nothing but this program's bytes, to the last block; the file stays. */
+static void do_mark(char** a) {
+  static char block[1 << 16];
+  memset(block, 'M', sizeof block);
+  const int fd = open(*a, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  long written = 0;
+  ssize_t n;
+  while ((n = write(fd, block, sizeof block)) > 0) written += n;
+  end_of("written", written);
+}
+/* All the room there is as a file that was never written, and as the end of one that was: what stands in it? */
+static void count_bytes(int fd, const char* name) {
+  static unsigned char block[1 << 16];
+  long strange = 0;
+  ssize_t n;
+  lseek(fd, 0, SEEK_SET);
+  while ((n = read(fd, block, sizeof block)) > 0)
+    for (ssize_t i = 0; i < n; ++i) strange += block[i] != 0;
+  tell_number(name, n < 0 ? -1 : strange);
+}
+static void do_stale(char** a) {
+  (void)a;
+  struct statvfs room;
+  statvfs("/tmp", &room);
+  const off_t size = (off_t)room.f_bavail * (off_t)room.f_bsize * 9 / 10;
+  int fd = open("/tmp/stale", O_RDWR | O_CREAT | O_TRUNC, 0600);
+  tell("reserve", fallocate(fd, 0, 0, size));
+  count_bytes(fd, "reserved");
+  tell_number("size", size);
+  ftruncate(fd, 0);
+  for (off_t at = 0; at < size; at += 1 << 20)  /* one byte of each MB, the rest of its block and the hole behind it are the system's */
+    if (pwrite(fd, "", 1, at) != 1) break;
+  count_bytes(fd, "sparse");
+  close(fd);
+  unlink("/tmp/stale");
+}
+/* The disks of others as devices: by the names that the host has for them, and by nodes of one's own. */
+static void do_loop_devices(char** a) {
+  char path[64];
+  long opened = 0, made = 0;
+  (void)a;
+  for (int i = 0; i < 64; ++i) {
+    snprintf(path, sizeof path, "/dev/loop%d", i);
+    opened += open(path, O_RDONLY) >= 0;
+    snprintf(path, sizeof path, "/tmp/loop%d", i);
+    const int node = mknod(path, S_IFBLK | 0600, makedev(7, (unsigned)i));
+    made += node == 0;
+    if (node == 0) unlink(path);
+  }
+  opened += open("/dev/loop-control", O_RDWR) >= 0;
+  tell_number("opened", opened);
+  tell_number("made", made);
 }
 static void do_inodes(char** a) {
   char path[256];
@@ -323,7 +379,7 @@ static void do_datagram_buffers(char** a) {
 }
 
 const struct attack bomb_attacks[] = {{"fork-flood", do_fork_flood}, {"fork", do_fork}, {"threads", do_threads}, {"memory", do_memory}, {"disk", do_disk},
-                                      {"files", do_files}, {"memfd", do_memfd}, {"shm", do_shm}, {"inodes", do_inodes}, {"attributes", do_attributes},
+                                      {"files", do_files}, {"memfd", do_memfd}, {"shm", do_shm}, {"inodes", do_inodes}, {"mark", do_mark}, {"stale", do_stale}, {"loop-devices", do_loop_devices}, {"attributes", do_attributes},
                                       {"open-files", do_descriptors}, {"raise-limits", do_raise_limits}, {"core-limit", do_core_limit}, {"zombies", do_zombies}, {"orphans", do_orphans},
                                       {"stubborn", do_stubborn}, {"log-flood", do_log_flood}, {"inotify", do_inotify}, {"count-inotify", do_count_inotify},
                                       {"terminals", do_terminals}, {"aio", do_aio}, {"spin", do_spin}, {"signals", do_signals}, {"huge-pages", do_huge_pages},
