@@ -217,6 +217,25 @@ TEST(Doctor, SaysWhatABareMachineLacksAndHowToGetIt) {
   EXPECT_EQ(find(cgroups, "favordynmods")->health, Health::kWarning);
 }
 
+TEST(Doctor, TellsWhatSandboxdFoundAndWhatReplacesIt) {
+  const Folder m;
+  EXPECT_EQ(check_features(m.path()).at(0).found, "not probed");
+  m.put("run/skerry/features.jsonl",
+        R"({"feature":"kernel","ok":true,"detail":"6.1.0","replaced_by":""})" "\n"
+        R"({"feature":"overlay","ok":true,"detail":"","replaced_by":""})" "\n"
+        R"({"feature":"close_range","ok":false,"detail":"no such call","replaced_by":"one by one"})" "\n"
+        R"({"feature":"openat2","ok":false,"detail":"no such call","replaced_by":""})" "\n{\n[]\n");
+  const auto all = check_features(m.path());
+  ASSERT_EQ(all.size(), 4U);
+  EXPECT_EQ(all[0].found, "6.1.0");
+  EXPECT_EQ(all[1].found, "there");
+  EXPECT_EQ(all[1].health, Health::kOk);
+  EXPECT_EQ(all[2].health, Health::kWarning);
+  EXPECT_EQ(all[2].fix, "without it: one by one");
+  EXPECT_EQ(all[3].health, Health::kMissing);
+  EXPECT_EQ(all[3].found, "no such call");
+}
+
 TEST(Doctor, NeverCallsAMentionOfFavordynmodsElsewhereOn) {
   const Folder m;
   m.put("proc/mounts",

@@ -44,10 +44,10 @@ void detach(std::vector<unsigned> keep) {
   std::sort(keep.begin(), keep.end());
   unsigned from = STDERR_FILENO + 1;
   for (const unsigned fd : keep) {
-    if (fd > from) ::syscall(SYS_close_range, from, fd - 1, 0);
+    if (fd > from) (void)close_descriptors(from, fd - 1);
     from = fd + 1;
   }
-  ::syscall(SYS_close_range, from, ~0U, 0);
+  (void)close_descriptors(from);
 }
 
 Result<Child> start_daemon(const std::string& programs, const DevFolder& folder, const UniqueFd& log) {

@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "base/unique_fd.h"
+#include "json/json.h"
 
 namespace skerry::cli {
 namespace {
@@ -91,7 +92,7 @@ std::vector<Finding> check_kernel(const std::string& root, const std::string& re
   out.push_back(
       version < std::pair(5, 12)
           ? Finding{"kernel", Health::kMissing, release,
-                    "Linux 5.12 or newer is needed (mount_setattr, openat2, clone3); Debian 12 has 6.1"}
+                    "Linux 5.12 or newer is needed (mount_setattr, openat2); Debian 12 has 6.1"}
           : one("kernel", version >= std::pair(6, 0), Health::kWarning, release,
                 "Linux 6.0 or newer starts containers 10 ms faster (favordynmods)"));
   std::string missing;
@@ -159,6 +160,30 @@ std::vector<Finding> check_network(const std::string& root, const std::string& r
   return out;
 }
 
+std::vector<Finding> check_features(const std::string& root) {
+  std::vector<Finding> out;
+  std::istringstream lines(read_text(root + "/run/skerry/features.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    boost::system::error_code error;
+    const json::value parsed = boost::json::parse(line, error);
+    if (error || !parsed.is_object()) continue;
+    const json::object& f = parsed.get_object();
+    const auto text = [&](const char* key) {
+      const json::value* v = f.if_contains(key);
+      return v != nullptr && v->is_string() ? std::string(v->get_string()) : std::string();
+    };
+    const json::value* ok = f.if_contains("ok");
+    const bool there = ok != nullptr && ok->is_bool() && ok->get_bool();
+    const std::string detail = text("detail"), replaced_by = text("replaced_by");
+    out.push_back(one("kernel: " + text("feature"), there, replaced_by.empty() ? Health::kMissing : Health::kWarning,
+                      there && detail.empty() ? "there" : detail,
+                      replaced_by.empty() ? "a kernel that has it, and lets it be used: Debian 12's" : "without it: " + replaced_by));
+  }
+  if (out.empty())
+    out.push_back({"kernel: features", Health::kWarning, "not probed", "`make up` probes them; or, as root, `skerry-sandboxd doctor`"});
+  return out;
+}
+
 std::vector<Finding> check_programs(const std::string& path_variable) {
   struct Program {
     const char* program;
@@ -171,6 +196,7 @@ std::vector<Finding> check_programs(const std::string& path_variable) {
       {"ip", "iproute2", Health::kMissing, "networks of instances"},
       {"mmdebstrap", "mmdebstrap", Health::kMissing, "base images"},
       {"zstd", "zstd", Health::kMissing, "layers"},
+      {"mke2fs", "e2fsprogs", Health::kWarning, "functions with [runtime] scratch"},
       {"clang++-19", "clang-19", Health::kWarning, "building Skerry"},
       {"cmake", "cmake", Health::kWarning, "building Skerry"},
       {"ninja", "ninja-build", Health::kWarning, "building Skerry"},

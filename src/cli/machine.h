@@ -20,6 +20,8 @@ struct Finding {
 [[nodiscard]] std::vector<Finding> check_kernel(const std::string& root, const std::string& release);
 [[nodiscard]] std::vector<Finding> check_cgroups(const std::string& root);
 [[nodiscard]] std::vector<Finding> check_network(const std::string& root, const std::string& release);
+// What sandboxd found when it last started, by trying each; it alone may.
+[[nodiscard]] std::vector<Finding> check_features(const std::string& root);
 [[nodiscard]] std::vector<Finding> check_programs(const std::string& path_variable);
 [[nodiscard]] std::vector<Finding> check_resources(const std::string& root);
 [[nodiscard]] std::vector<Finding> check_ports();

@@ -34,7 +34,7 @@ class DoctorVerb final : public Verb {
     const std::string release = kernel_release();
     const char* path = std::getenv("PATH");
     std::vector<Finding> findings;
-    for (auto& group : {check_kernel("", release), check_cgroups(""), check_network("", release),
+    for (auto& group : {check_kernel("", release), check_cgroups(""), check_network("", release), check_features(""),
                         check_programs(path == nullptr ? "" : path), check_resources(""), check_ports(),
                         check_names(), check_gateway(session)}) {
       findings.insert(findings.end(), group.begin(), group.end());

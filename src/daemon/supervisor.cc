@@ -233,7 +233,7 @@ void Supervisor::stop_all() {
     logger_.info("stopped", {{"service", service->name}});
   }
   for (const char* name : {"control", "watch", "starter", "filler", "reaper", "keeper"}) ::unlink(fmt::format("{}/{}.sock", config_.run_dir, name).c_str());
-  ::unlink((config_.run_dir + "/processes.json").c_str());
+  for (const char* name : {"processes.json", "features.jsonl"}) ::unlink((config_.run_dir + "/" + name).c_str());
 }
 
 }  // namespace skerry

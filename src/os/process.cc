@@ -4,7 +4,9 @@
 #include <grp.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +18,20 @@
 
 namespace skerry {
 namespace {
+
+// Linux 5.9 has close_range, 5.11 its flag. Descriptors past the limit cannot be made.
+Result<void> on_each(unsigned first, unsigned last, unsigned flags) {
+  if (::syscall(SYS_close_range, first, last, flags) == 0) return {};
+  if (errno != ENOSYS && (errno != EINVAL || flags == 0)) return fail_errno("close_range");
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return fail_errno("getrlimit");
+  const auto end = std::min<rlim_t>(limit.rlim_max, rlim_t{last} + 1);
+  for (rlim_t fd = first; fd < end; ++fd) {
+    if (flags == 0) ::close(static_cast<int>(fd));
+    else ::fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
+  }
+  return {};
+}
 
 struct ChildFailure {
   int error;
@@ -55,7 +71,7 @@ struct ChildFailure {
     const bool wanted = std::any_of(options.fds.begin(), options.fds.end(), [&](const auto& p) { return p.second == fd; });
     if (!wanted) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
-  if (::syscall(SYS_close_range, highest + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0) report(moved_report, "close_range");
+  if (!close_descriptors_on_exec(static_cast<unsigned>(highest) + 1)) report(moved_report, "close_range");
   if (options.uid != 0 || options.gid != 0) {
     if (::setgroups(0, nullptr) != 0) report(moved_report, "setgroups");
     if (::setresgid(options.gid, options.gid, options.gid) != 0) report(moved_report, "setresgid");
@@ -77,6 +93,17 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 }
 
 }  // namespace
+
+Result<void> close_descriptors(unsigned first, unsigned last) { return on_each(first, last, 0); }
+Result<void> close_descriptors_on_exec(unsigned first) { return on_each(first, ~0U, CLOSE_RANGE_CLOEXEC); }
+
+pid_t fork_into(int namespaces, UniqueFd* pidfd) {
+  int fd = -1;
+  const long flags = namespaces | SIGCHLD | (pidfd != nullptr ? CLONE_PIDFD : 0);
+  const auto pid = static_cast<pid_t>(::syscall(SYS_clone, flags, nullptr, &fd, nullptr, nullptr));
+  if (pid > 0 && pidfd != nullptr) *pidfd = UniqueFd(fd);
+  return pid;
+}
 
 Result<Child> spawn(const SpawnOptions& options) {
   if (options.argv.empty() || options.fds.size() > 64) return fail(ErrorCode::kInvalidArgument, "spawn: no program, or over 64 descriptors");

@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "os/file.h"
+#include "sandboxd/features.h"
 #include "sandboxd/firewall.h"
 #include "sandboxd/namespaces.h"
 #include "sandboxd/netlink.h"
@@ -41,11 +42,25 @@ uint32_t uplink_mtu() {
 
 }  // namespace
 
+// Before anything is made of them; the kernel does not change until the machine starts anew.
+Result<void> Filler::probe() {
+  if (auto favored = favor_moves(settings_); !favored) logger_.warn("favordynmods is not to be had", {{"error", favored.error().message()}});
+  const auto features = probe_features(settings_);
+  for (const Feature& f : features)
+    if (!f.lacking.empty() && !f.is_missing()) logger_.warn("a feature of the kernel is replaced", {{"feature", f.name}, {"error", f.lacking}, {"by", f.replaced_by}});
+  const auto keep = [&]() -> Result<void> {
+    TRY_ASSIGN(const UniqueFd run, open_at(AT_FDCWD, settings_.run_dir, O_RDONLY | O_DIRECTORY));
+    return write_file_atomic(run.get(), std::string(kFeaturesFile), features_text(features), 0644);
+  };
+  // For people only: a disk that is full stops nobody.
+  if (auto kept = keep(); !kept) logger_.warn("`skerry doctor` will not know the kernel's features", {{"error", kept.error().message()}});
+  return require_features(features);
+}
+
 Result<void> Filler::prepare(UniqueFd listener) {
+  TRY(probe());
   TRY_ASSIGN(cgroups_, Cgroups::probe(settings_));
   TRY(cgroups_->prepare(), "control groups");
-  if (auto favored = favor_moves(settings_); !favored)
-    logger_.warn("entering control groups will be slow: 10 ms a start instead of 0.1", {{"error", favored.error().message()}});
   TRY(write_text("/proc/sys/net/ipv4/ip_forward", "1"), "forwarding");
   TRY(load_firewall(settings_), "firewall");
   TRY_ASSIGN(filter_, compile_seccomp_policy());

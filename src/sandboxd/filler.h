@@ -60,6 +60,7 @@ class Filler {
     TimePoint deadline{};
   };
 
+  Result<void> probe();
   void accept_client();
   void read_client(int fd);
   void drop_client(int fd);

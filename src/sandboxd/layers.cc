@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -17,6 +16,7 @@
 #include "base/id.h"
 #include "contract/ids.h"
 #include "os/file.h"
+#include "os/process.h"
 #include "sandboxd/filler.h"
 #include "sandboxd/namespaces.h"
 
@@ -44,7 +44,7 @@ LayerDone failed(const Error& error) { return {false, false, static_cast<uint8_t
   const int null = ::open("/dev/null", O_RDWR);
   if (kept < 0 || null < 0) ::_exit(126);
   for (int fd = 0; fd < 2; ++fd) ::dup2(null, fd);
-  if (::syscall(SYS_close_range, 7, ~0U, 0) != 0) ::_exit(126);
+  if (!close_descriptors(7)) ::_exit(126);
   if (::setgroups(0, nullptr) != 0 || ::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) ::_exit(126);
   // After the ids, whose change clears it: without a filler nobody waits for the layer, and the next filler removes the folder.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) ::_exit(126);
@@ -142,16 +142,10 @@ Result<void> Filler::start_unpack(Job job) {
   TRY_ASSIGN(const UniqueFd target, open_at(AT_FDCWD, u->temporary, O_RDONLY | O_DIRECTORY));
   TRY_ASSIGN(Pipe result, make_pipe());
   TRY_ASSIGN(Pipe go, make_pipe());
-  int pidfd = -1;
-  clone_args args{};
-  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID | CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  const pid_t pid = static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
-  if (pid < 0) return fail_errno("clone3 for skerry-unpack");
+  const pid_t pid = fork_into(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID, &u->pidfd);
+  if (pid < 0) return fail_errno("fork for skerry-unpack");
   if (pid == 0) run_unpack(unpack_program_.get(), job.archive.get(), target.get(), result.write.get(), go, job.request);
   u->pid = pid;
-  u->pidfd = UniqueFd(pidfd);
   u->result = std::move(result.read);
   u->job = std::move(job);
   u->deadline = clock_.now() + kUnpackTime;

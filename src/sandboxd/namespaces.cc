@@ -1,7 +1,6 @@
 #include "sandboxd/namespaces.h"
 
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "os/file.h"
+#include "os/process.h"
 
 namespace skerry::sandbox {
 namespace {
@@ -47,10 +47,7 @@ pid_t clone_into_namespace_of(uid_t owner) {
   const pid_t parent = ::getpid();
   const ActingAs user(owner);
   if (!user.done()) return -1;
-  clone_args args{};
-  args.flags = CLONE_NEWUSER;
-  args.exit_signal = SIGCHLD;
-  const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
+  const pid_t pid = fork_into(CLONE_NEWUSER, nullptr);
   if (pid != 0) return pid;
   // Goes with its parent; without a parent already, at once.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != parent) ::_exit(0);
@@ -68,7 +65,7 @@ Result<void> write_text(const std::string& path, std::string_view text) {
 Result<UniqueFd> make_user_namespace(uint32_t inside, uint32_t outside, uint32_t count) {
   // A user namespace needs a process to be made; it is gone as soon as the descriptor is open.
   const pid_t pid = clone_into_namespace_of(outside);
-  if (pid < 0) return fail_errno("clone3(CLONE_NEWUSER)");
+  if (pid < 0) return fail_errno("fork into a user namespace");
   const auto open_mapped = [&]() -> Result<UniqueFd> {
     const std::string map = fmt::format("{} {} {}", inside, outside, count);
     const std::string proc = fmt::format("/proc/{}", pid);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/sched.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -22,6 +21,7 @@
 #include <cstring>
 
 #include "os/file.h"
+#include "os/process.h"
 #include "os/unix_socket.h"
 #include "sandboxd/container.h"
 #include "sandboxd/mounts.h"
@@ -75,11 +75,10 @@ Result<void> close_all_but(std::vector<int> needed) {
   unsigned first = 0;
   for (const int fd : needed) {
     const auto number = static_cast<unsigned>(fd);
-    if (number > first && ::syscall(SYS_close_range, first, number - 1, 0) != 0) return fail_errno("close_range");
+    if (number > first) TRY(close_descriptors(first, number - 1));
     first = std::max(first, number + 1);
   }
-  if (::syscall(SYS_close_range, first, ~0U, 0) != 0) return fail_errno("close_range");
-  return {};
+  return close_descriptors(first);
 }
 
 // "ready", or why not.
@@ -290,15 +289,10 @@ Result<ProgramProcess> fork_program(const ParkedParts& parts) {
 
 Result<Parked> park(const ParkedParts& parts) {
   TRY_ASSIGN(auto seat, make_socketpair(SocketType::kSeqpacket));
-  int pidfd = -1;
-  clone_args args{};
-  args.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  const pid_t pid = static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
-  if (pid < 0) return fail_errno("clone3");
+  UniqueFd process;
+  const pid_t pid = fork_into(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS, &process);
+  if (pid < 0) return fail_errno("fork into namespaces");
   if (pid == 0) init_main(parts, seat.second.get());
-  UniqueFd process(pidfd);
   seat.second.reset();
   // Its end of the seat is closed by an error, and that ends it.
   TRY(wait_until_ready(seat.first.get()), "parked container");

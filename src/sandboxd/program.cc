@@ -1,7 +1,6 @@
 #include "sandboxd/program.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "os/process.h"
 #include "sandboxd/settings.h"
 
 namespace skerry::sandbox {
@@ -129,8 +129,7 @@ Result<void> arrange_descriptors(const ProgramFds& fds, int& keep) {
   }
   keep = kKeptFd;
   // SECURITY: CVE-2024-21626, a descriptor of the host that a tenant inherits.
-  if (::syscall(SYS_close_range, kKeptFd + 1, ~0U, 0) != 0) return fail_errno("close_range");
-  return {};
+  return close_descriptors(kKeptFd + 1);
 }
 
 Error execute_program(const ProgramWord& word, int& keep, const char*& phase) {

@@ -8,7 +8,7 @@
 
 #include "os/file.h"
 #include "os/unix_socket.h"
-#include "sandboxd/doctor.h"
+#include "sandboxd/features.h"
 #include "sandboxd/filler.h"
 #include "sandboxd/reaper.h"
 #include "sandboxd/settings.h"
@@ -62,7 +62,11 @@ int main(int argc, char** argv) {
   ::sigaction(SIGINT, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   const Logger logger(STDERR_FILENO, settings->role);
-  if (settings->role == "doctor") return sandbox::print_features(*settings);
+  if (settings->role == "doctor") {
+    const auto features = sandbox::probe_features(*settings);
+    std::fputs(sandbox::features_text(features).c_str(), stdout);
+    return sandbox::require_features(features) ? 0 : 1;
+  }
   if (::geteuid() != 0) {
     std::fprintf(stderr, "skerry-sandboxd: needs root: run it through sudo\n");
     return 1;

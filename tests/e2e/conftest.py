@@ -38,7 +38,8 @@ class Answer:
 
 
 class Skerry:
-    def __init__(self):
+    def __init__(self, prefix=()):
+        self.prefix = list(prefix)  # of the command that starts skerryd
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ske", dir="/tmp"))
         os.chmod(self.folder, 0o755)
         self.run, self.state = self.folder / "r", self.folder / "s"
@@ -53,7 +54,7 @@ class Skerry:
 
     def start(self):
         log = open(self.folder / "log", "ab")
-        self.process = subprocess.Popen([BIN / "skerryd", "--config", self.config], stderr=log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*self.prefix, BIN / "skerryd", "--config", self.config], stderr=log, stdin=subprocess.DEVNULL)
         self.wait(lambda: self.healthy(), "skerryd did not come up")
 
     def healthy(self):

@@ -135,7 +135,8 @@ class Client:
 class Sandbox:
     """starter, filler and reaper on folders, interfaces and groups of their own."""
 
-    def __init__(self):
+    def __init__(self, prefix=()):
+        self.prefix = list(prefix)  # of the commands that start the roles
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sk", dir="/tmp"))
         self.run, self.state = self.folder / "r", self.folder / "s"
         for d in (self.run, self.state / "layers"):
@@ -154,7 +155,7 @@ class Sandbox:
 
     def start(self, role):
         log = open(self.folder / (role + ".log"), "ab")
-        self.processes[role] = subprocess.Popen([BIN / "skerry-sandboxd", role, *self.options()], stderr=log)
+        self.processes[role] = subprocess.Popen([*self.prefix, BIN / "skerry-sandboxd", role, *self.options()], stderr=log)
         end = in_time(10)
         while True:  # the socket accepts as soon as the role is up
             try:

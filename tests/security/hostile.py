@@ -66,25 +66,14 @@ class Box(sb.Sandbox):
 
     def __init__(self, prefix=()):
         sb.SUBNET, kept = SUBNET, sb.SUBNET
-        self.prefix = list(prefix)  # of the commands that start the roles
         self.made = 0
         try:
-            super().__init__()
+            super().__init__(prefix)
         finally:
             sb.SUBNET = kept
 
     def options(self):
         return [SUBNET + ".0.0/16" if option == sb.SUBNET + ".0.0/16" else option for option in super().options()]
-
-    def start(self, role):
-        program = subprocess.Popen
-        if not self.prefix:
-            return super().start(role)
-        subprocess.Popen = lambda command, **how: program([*self.prefix, *command], **how)
-        try:
-            return super().start(role)
-        finally:
-            subprocess.Popen = program
 
     def probe_layer(self):
         self.tools = self.folder / "tools"
