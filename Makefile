@@ -2,7 +2,7 @@
 SUITE ?= all
 WHAT ?= all
 
-.PHONY: up down test test-vm fuzz bench build lint images prepare
+.PHONY: up down test test-vm fuzz soak bench build lint images prepare
 up:
 	@scripts/up
 down:
@@ -13,6 +13,8 @@ test-vm:
 	@scripts/test-vm
 fuzz:
 	@scripts/fuzz
+soak:
+	@scripts/soak
 bench:
 	@scripts/bench $(WHAT)
 build:

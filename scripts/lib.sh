@@ -14,7 +14,7 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 need_root() {
   [ "$(id -u)" = 0 ] && return
   command -v sudo >/dev/null 2>&1 || die "this needs root: run it as root, or install sudo"
-  exec sudo --preserve-env=HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy "$0" "$@"
+  exec sudo --preserve-env=HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy,CYCLES "$0" "$@"
 }
 
 # Two at once would install over each other. The lock is a parent's of the script (-o): what the script leaves running does not hold it.

@@ -100,7 +100,7 @@ Result<ScratchImages::Taken> ScratchImages::taken() {
   const std::unique_ptr<char, void (*)(void*)> path(::realpath(settings_.scratch_dir().c_str(), nullptr), ::free);
   if (!path) return fail_errno("`{}`", settings_.scratch_dir());
   Taken taken;
-  std::map<std::string, Image> known;
+  std::map<std::string, UniqueFd> known;
   const std::unique_ptr<DIR, int (*)(DIR*)> devices(::opendir("/sys/block"), ::closedir);
   while (const dirent* entry = devices ? ::readdir(devices.get()) : nullptr) {
     const std::string name = entry->d_name;
@@ -110,7 +110,7 @@ Result<ScratchImages::Taken> ScratchImages::taken() {
     taken.promised += attached.bytes;
     const auto found = known_.find(name);
     struct stat st {};
-    if (found == known_.end() || ::fstat(found->second.file.get(), &st) != 0) continue;
+    if (found == known_.end() || ::fstat(found->second.get(), &st) != 0) continue;
     taken.written += std::min<uint64_t>(static_cast<uint64_t>(st.st_blocks) * kSectorBytes, attached.bytes);
     known.insert(known_.extract(found));
   }
@@ -147,7 +147,8 @@ Result<UniqueFd> ScratchImages::make(uint64_t bytes) {
   TRY_ASSIGN(const Loop loop, attach_loop(file.get()), "scratch disk");
   // `discard`: what the function removes is the host's again. `nobarrier`: nothing here has to survive the machine.
   TRY_ASSIGN(UniqueFd mount, new_mount("ext4", {{"source", "/dev/" + loop.name}, {"noinit_itable", ""}, {"discard", ""}, {"nobarrier", ""}, {"errors", "continue"}}, kNoSuidNoDev));
-  known_[loop.name] = {std::move(file), bytes};
+  known_.erase(loop.name);
+  if (known_.size() < kMaxKnown) known_[loop.name] = std::move(file);
   return mount;
 }
 

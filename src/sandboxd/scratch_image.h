@@ -19,6 +19,7 @@ namespace skerry::sandbox {
 class ScratchImages {
  public:
   static constexpr int kMaxTakenDevices = 16;  // passed over for one image: others take loop devices too
+  static constexpr size_t kMaxKnown = 512;  // a descriptor each; the rest counts as if it had written nothing
   static constexpr int kFormatTimeMs = 5000;
 
   explicit ScratchImages(const Settings& settings) : settings_(settings) {}
@@ -29,10 +30,6 @@ class ScratchImages {
   void let_go();
 
  private:
-  struct Image {
-    UniqueFd file;
-    uint64_t bytes;
-  };
   Result<void> check_room(uint64_t bytes, int folder);
   struct Taken {
     uint64_t promised = 0, written = 0;
@@ -40,7 +37,7 @@ class ScratchImages {
   Result<Taken> taken();
 
   const Settings& settings_;
-  std::map<std::string, Image> known_;  // by loop device: what each has written is known of those that this process made
+  std::map<std::string, UniqueFd> known_;  // by loop device: what each has written is known of those that this process made
 };
 
 // starter -> filler: one scratch disk of that size, on a connection for nothing else. Answered once, in order: by this and a mount, or an error's text.
