@@ -141,6 +141,7 @@ Result<UniqueFd> ScratchImages::make(uint64_t bytes) {
   TRY(make_directories(settings_.scratch_dir(), 0700));
   TRY_ASSIGN(const UniqueFd folder, open_at(AT_FDCWD, settings_.scratch_dir(), O_RDONLY | O_DIRECTORY));
   TRY(check_room(bytes, folder.get()));
+  // SECURITY: a file of its own for each, with no block in it, and no name: none can be given to another instance, nor be found by anybody.
   TRY_ASSIGN(UniqueFd file, open_at(folder.get(), ".", O_TMPFILE | O_RDWR, 0600), settings_.scratch_dir());
   if (::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0) return fail_errno("make a scratch disk of {} MB", bytes >> 20);
   TRY(format(file.get()), "scratch disk");

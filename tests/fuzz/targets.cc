@@ -15,6 +15,7 @@
 #include "contract/watch.h"
 #include "meter/journal.h"
 #include "sandboxd/plan_rules.h"
+#include "sandboxd/scratch_image.h"
 #include "sandboxd/slot.h"
 
 namespace skerry::fuzz {
@@ -116,9 +117,13 @@ std::vector<std::string> layer_seeds() {
 std::vector<std::string> layer_done_seeds() { return encoded<sandbox::LayerDone>({{true, false, 0, "", 1, 2}, {false, false, 3, "why", 0, 0}}); }
 std::vector<std::string> deliver_seeds() { return encoded<sandbox::Deliver>({{std::string(kId)}}); }
 
-// The three that sandboxd's own roles say to each other.
+// Those that sandboxd's own roles say to each other.
 void run_roles(std::string_view bytes) {
   if (const auto want = sandbox::decode_want(bytes)) hold(sandbox::encode_want(*want) == bytes, "a wish for slots is not what it was decoded from");
+  if (const auto disk = sandbox::decode_want_scratch(bytes)) {
+    hold(sandbox::encode_want_scratch(*disk) == bytes, "a wish for a disk is not what it was decoded from");
+    hold(*disk >= kMinScratchDiskBytes && *disk <= kMaxScratchBytes, "filler would make a disk that no plan has");
+  }
   if (const auto dead = sandbox::decode_dead(bytes)) {
     hold(sandbox::encode_dead(*dead) == bytes, "a dead container is not what it was decoded from");
     hold(dead->index <= sandbox::kMaxSlotIndex && (dead->id.empty() || is_ulid(dead->id)), "reaper would remove what is no container's");
@@ -129,7 +134,7 @@ std::vector<std::string> roles_seeds() {
   sandbox::Slot slot;
   slot.index = 7;
   slot.pid = 4711;
-  return {sandbox::encode_want(12), sandbox::encode_dead({7, ""}), sandbox::encode_dead({0, std::string(kId)}), sandbox::encode_slot(slot), sandbox::encode_slot_error("no")};
+  return {sandbox::encode_want(12), sandbox::encode_want_scratch(kMinScratchDiskBytes), sandbox::encode_dead({7, ""}), sandbox::encode_dead({0, std::string(kId)}), sandbox::encode_slot(slot), sandbox::encode_slot_error("no")};
 }
 
 void run_secret_blob(std::string_view bytes) {

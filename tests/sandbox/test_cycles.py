@@ -91,8 +91,11 @@ def cycle(box, numbers):
 
 def held_files(box):
     """Files of disks that filler knows of, whether they are over or not."""
-    folder = pathlib.Path(f"/proc/{box.processes['filler'].pid}/fd")
-    return sum("/scratch/#" in os.readlink(fd) for fd in folder.iterdir())
+    held = 0
+    for fd in pathlib.Path(f"/proc/{box.processes['filler'].pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            held += "/scratch/#" in os.readlink(fd)
+    return held
 
 
 def settled(box):
@@ -102,10 +105,10 @@ def settled(box):
     def quiet():
         pool = box.groups()
         whole = len(pool) == POOL and all(len(pids) == 2 for pids in pool.values()) and held_files(box) == len(box.disks()) == len(waiting(box)) == 1
-        seen.append(counts(box) if whole else None)
-        return whole and seen[-3:] == 3 * [seen[-1]] and seen[-1]["interfaces"] == POOL
+        seen[:] = [*seen[-2:], counts(box)]
+        return whole and seen == 3 * [seen[-1]] and seen[-1]["interfaces"] == POOL
 
-    box.wait_until(quiet, f"it does not come to rest: {seen[-1:]}", 60)
+    box.wait_until(quiet, seen, 60)  # what it failed at
     return seen[-1]
 
 

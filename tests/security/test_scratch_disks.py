@@ -1,4 +1,5 @@
 """Attacks on scratch disks, from inside of real containers: filling them, filling the host by them, and reading what others wrote."""
+import contextlib
 import os
 import pathlib
 
@@ -17,8 +18,9 @@ class Box(hostile.Box):
         """Bytes of the host's disk that the disks of this box take, by their loop devices."""
         total = 0
         for fd in pathlib.Path(f"/proc/{self.processes['filler'].pid}/fd").iterdir():
-            if "/scratch/#" in os.readlink(fd):
-                total += fd.stat().st_blocks * 512
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if "/scratch/#" in os.readlink(fd):
+                    total += fd.stat().st_blocks * 512
         return total
 
 
