@@ -34,7 +34,7 @@ class DriverEvents {
  public:
   virtual ~DriverEvents() = default;
   virtual void on_ready(const InstanceId& instance, StartMode mode) = 0;
-  // `phase`: slot, mount, process, secrets (sandbox), runtime, code, ready (the function's own start-up). `message` may be shown to a caller.
+  // `phase`: slot, scratch (the location has no disk left for it), mount, process, secrets (sandbox), runtime, code, ready (the function's own start-up). `message` may be shown to a caller.
   virtual void on_start_failed(const InstanceId& instance, std::string_view phase, std::string_view message) = 0;
   virtual void on_exited(const InstanceId& instance) = 0;
 };

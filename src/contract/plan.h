@@ -72,6 +72,9 @@ struct StartPlan {
 
 inline constexpr int kAssignmentFd = 5;
 
+// The phase (StartFailed) of a start for which there is no scratch disk: the location's lack, not the function's failure.
+inline constexpr std::string_view kScratchPhase = "scratch";
+
 // The spare that can become an instance of `plan`: its runtime with nothing of the function. Plans that may use the same spares give equal ones.
 // `id` names the spare itself. The plan must have runtime_layers.
 [[nodiscard]] StartPlan spare_of(const StartPlan& plan, std::string id);

@@ -28,7 +28,7 @@ struct Dispatcher::Revision {
   int64_t stopping = 0;
   int failures = 0;  // rounds of starts in a row
   TimePoint no_start_before{};
-  std::string last_failure;
+  Error last_failure{ErrorCode::kFunctionFailed, ""};
   bool retired = false;
 };
 
@@ -139,7 +139,7 @@ Task<Result<Lease>> Dispatcher::lease(RevisionId id, TimePoint deadline, Wait& w
     co_return wait.lease_;
   }
   if (revision->live == 0 && revision->starting == 0 && loop_.now() < revision->no_start_before)
-    co_return fail(ErrorCode::kFunctionFailed, "{}", revision->last_failure);
+    co_return std::unexpected(Error(revision->last_failure));
   if (revision->queue.size() >= kMaxQueue) co_return fail(ErrorCode::kTooMany, "{} requests wait already", revision->queue.size());
   revision->queue.push_back(&wait);
   // The caller's frame may be destroyed while it waits: the queue must not keep a pointer into it.
@@ -257,9 +257,10 @@ void Dispatcher::on_start_failed(const InstanceId& id, std::string_view phase, s
       ++revision.failures;
       revision.no_start_before = loop_.now() + autoscaler::start_backoff(revision.failures);
     }
-    revision.last_failure = fmt::format("{}: {}", phase, message);
+    const ErrorCode code = phase == kScratchPhase ? ErrorCode::kNoCapacity : ErrorCode::kFunctionFailed;
+    revision.last_failure = Error(code, fmt::format("{}: {}", phase, message));
     // Nobody waits for a start that will not come: with no instance left, every waiter hears why.
-    if (revision.live == 0 && revision.starting == 0) refuse_all(revision, Error(ErrorCode::kFunctionFailed, revision.last_failure));
+    if (revision.live == 0 && revision.starting == 0) refuse_all(revision, revision.last_failure);
   }
   forget_if_done(revision);
 }

@@ -164,6 +164,18 @@ TEST_F(DispatchTest, Start_ThatFailsTellsEveryWaiterWhyAndBacksOff) {
   EXPECT_EQ(driver_.started.size(), 1U);
 }
 
+TEST_F(DispatchTest, Start_WithoutADiskForItIsTheLocationsLack) {
+  dispatcher_.add_revision(FunctionId("f"), revision("r"));
+  Request& waits = request();
+  dispatcher_.on_start_failed(next_start(), kScratchPhase, "0 MB are left");
+  loop_->run_ready();
+  EXPECT_EQ(waits.got->error().code(), ErrorCode::kNoCapacity);
+  EXPECT_EQ(request().got->error().code(), ErrorCode::kNoCapacity);
+  clock_.advance(1s);
+  request();
+  EXPECT_EQ(driver_.started.size(), 1U);
+}
+
 TEST_F(DispatchTest, Start_ManyThatFailTogetherAreOneFailure) {
   dispatcher_.add_revision(FunctionId("f"), revision("r"));
   for (int i = 0; i < 5; ++i) request();

@@ -132,8 +132,8 @@ Result<void> ScratchImages::check_room(uint64_t bytes, int folder) {
   if (bytes > of_budget)
     return fail(ErrorCode::kNoCapacity, "a scratch disk of {} MB: {} MB of the {} MB for all are left", bytes >> 20, of_budget >> 20, settings_.max_scratch_total_bytes >> 20);
   if (bytes > of_disk)
-    return fail(ErrorCode::kNoCapacity, "a scratch disk of {} MB: {} has room for {} MB besides the {} MB that stay free", bytes >> 20, settings_.scratch_dir(),
-                of_disk >> 20, settings_.free_disk_bytes >> 20);
+    return fail(ErrorCode::kNoCapacity, "a scratch disk of {} MB: the host's has room for {} MB besides the {} MB that stay free", bytes >> 20, of_disk >> 20,
+                settings_.free_disk_bytes >> 20);
   return {};
 }
 

@@ -59,7 +59,7 @@ void Starter::run(const volatile bool& stop) {
     while (!waiting_.empty() && now() - waiting_.front().since > kSlotTime) {
       const Waiting late = std::move(waiting_.front());
       waiting_.pop_front();
-      fail_start(late, lacks_disk(late) ? "scratch" : "slot",
+      fail_start(late, lacks_disk(late) ? kScratchPhase : "slot",
                  Error(ErrorCode::kNoCapacity, lacks_disk(late) ? "no scratch disk was made in time" : filler_error_.empty() ? "no slot became free in time" : filler_error_));
     }
   }
@@ -133,7 +133,7 @@ void Starter::on_scratch(uint64_t bytes, const Result<void>& made) {
   for (auto next = waiting_.begin(); (next = std::find_if(waiting_.begin(), waiting_.end(), waits)) != waiting_.end();) {
     const Waiting refused = std::move(*next);
     waiting_.erase(next);
-    fail_start(refused, "scratch", made.error());
+    fail_start(refused, kScratchPhase, made.error());
   }
 }
 
