@@ -163,9 +163,9 @@ void Filler::make_one_slot() {
 void Filler::make_scratch(int client, uint64_t bytes) {
   const auto mount = scratch_.make(bytes);
   const int fds[] = {mount ? mount->get() : -1};
-  // It goes with the descriptor when nobody takes it.
-  if (mount) (void)send_message(client, kScratchMade, fds);
-  else (void)send_message(client, mount.error().message());
+  // The disk goes with the descriptor when nobody takes it. Answers come in order: after one that was not taken there are none.
+  const auto sent = mount ? send_message(client, kScratchMade, fds) : send_message(client, mount.error().message());
+  if (!sent) ::shutdown(client, SHUT_RDWR);
 }
 
 // An index is free when neither an interface nor a control group has its number. The groups of slots that died with their starter are swept
