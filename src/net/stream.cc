@@ -140,6 +140,20 @@ Result<void> start_connect_tcp(int fd, const std::string& address, uint16_t port
   return {};
 }
 
+Result<void> start_connect_loopback(int fd, Loopback to, uint16_t port) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return fail_errno("the domain of a socket");
+  if (to == Loopback::kColon1) return start_connect_tcp(fd, "::1", port);
+  return start_connect_tcp(fd, domain == AF_INET6 ? "::ffff:127.0.0.1" : "127.0.0.1", port);
+}
+
+void dissolve_connect(int fd) {
+  sockaddr none{};
+  none.sa_family = AF_UNSPEC;
+  (void)::connect(fd, &none, sizeof none);
+}
+
 Task<Result<std::unique_ptr<Stream>>> connect_unix_stream(Loop& loop, std::string path, TimePoint deadline) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

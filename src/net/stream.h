@@ -68,6 +68,12 @@ class Stream {
 [[nodiscard]] std::string peer_address(int fd);
 // Starts a connect; the Stream's finish_connect() waits for it. `fd` must be a non-blocking TCP socket.
 Result<void> start_connect_tcp(int fd, const std::string& address, uint16_t port);
+enum class Loopback { k127, kColon1 };
+// The same to 127.0.0.1 or ::1. An IPv6 socket can reach either, but stays with the one it was first tried with: the kernel keeps that one's operations
+// past a disconnect. An IPv4 socket, from a machine without IPv6, fails for ::1.
+Result<void> start_connect_loopback(int fd, Loopback to, uint16_t port);
+// Makes a socket whose connect was refused fit for the next one.
+void dissolve_connect(int fd);
 Task<Result<std::unique_ptr<Stream>>> connect_unix_stream(Loop& loop, std::string path, TimePoint deadline);
 
 // Accepts until the loop stops or `close()`; calls `on_connection` with each new non-blocking descriptor (TCP_NODELAY set for TCP).

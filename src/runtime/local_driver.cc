@@ -154,32 +154,37 @@ Task<Result<void>> LocalDriver::wait_shim(Instance& instance, TimePoint deadline
   }
 }
 
-// An own server is up when its port accepts. Nothing tells when that happens, so it is asked, with pauses from 0.2 to 20 ms.
+// An own server is up when its port accepts, at either loopback address: `localhost` is ::1 to some runtimes. Nothing tells when that happens, so it is asked,
+// with pauses from 0.2 to 20 ms.
 Task<Result<void>> LocalDriver::wait_server(Instance& instance, TimePoint deadline) {
   const TimePoint begin = loop_.now();
+  UniqueFd sockets[2];
   while (loop_.now() < deadline) {
     if (instance.exited.is_set()) co_return std::unexpected(start_error("ready", "the process ended before its port accepted; see the function's log"));
-    if (!instance.sockets.empty()) {
-      const int fd = instance.sockets.back().get();
-      (void)start_connect_tcp(fd, "127.0.0.1", instance.config.port);
+    for (const Loopback to : {Loopback::k127, Loopback::kColon1}) {
+      UniqueFd& socket = sockets[static_cast<size_t>(to)];
+      if (!socket && !instance.sockets.empty()) {
+        socket = std::move(instance.sockets.back());
+        instance.sockets.pop_back();
+      }
+      if (!socket) continue;
       // On the loopback it is decided before connect() returns, whatever that says.
+      (void)start_connect_loopback(socket.get(), to, instance.config.port);
       sockaddr_storage peer{};
       socklen_t size = sizeof peer;
-      if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0) {
-        auto stream = std::make_unique<Stream>(loop_, std::move(instance.sockets.back()));
+      if (::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0) {
+        instance.loopback = to;
+        auto stream = std::make_unique<Stream>(loop_, std::move(socket));
         stream->expect_nothing_yet();
-        instance.sockets.pop_back();
         instance.idle.push_back(std::make_unique<HttpClientConnection>(std::move(stream)));
         co_return Result<void>{};
       }
-      int error = 0;
-      socklen_t error_size = sizeof error;
-      ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size);  // clears a refusal, so that the socket may be tried again
+      dissolve_connect(socket.get());
     }
-    // An attempt takes 20 us: fast programs wait 0.2 ms at most, slow ones a sixteenth of what they took.
+    // An attempt takes 40 us: fast programs wait 0.2 ms at most, slow ones a sixteenth of what they took.
     co_await loop_.sleep_until(loop_.now() + std::clamp<Duration>((loop_.now() - begin) / 16, kFirstRetry, kLastRetry));
   }
-  co_return std::unexpected(start_error("ready", fmt::format("nothing accepted on port {} within {} ms; listen on 0.0.0.0:$PORT or 127.0.0.1:$PORT",
+  co_return std::unexpected(start_error("ready", fmt::format("nothing accepted on port {} within {} ms; listen on 0.0.0.0:$PORT, 127.0.0.1:$PORT or [::1]:$PORT",
                                                              instance.config.port, instance.config.start_timeout_ms)));
 }
 
@@ -391,6 +396,16 @@ Task<Result<std::unique_ptr<HttpClientConnection>>> LocalDriver::connect(Instanc
     CO_TRY_ASSIGN(auto stream, co_await connect_unix_stream(loop_, fmt::format("{}/instances/{}.sock", run_dir_, id.str()), deadline));
     co_return std::make_unique<HttpClientConnection>(std::move(stream));
   }
+  auto connection = co_await connect_server(instance, instance->loopback, deadline);
+  if (connection || !instance->adopted) co_return connection;
+  // It became ready under an edge that is gone, and with it which address it was.
+  const Loopback other = instance->loopback == Loopback::k127 ? Loopback::kColon1 : Loopback::k127;
+  connection = co_await connect_server(instance, other, deadline);
+  if (connection) instance->loopback = other;
+  co_return connection;
+}
+
+Task<Result<std::unique_ptr<HttpClientConnection>>> LocalDriver::connect_server(std::shared_ptr<Instance> instance, Loopback to, TimePoint deadline) {
   if (instance->sockets.size() <= kFewSockets) ask_for_sockets(*instance);
   while (instance->sockets.empty()) {
     if (loop_.now() >= deadline || instance->exited.is_set()) co_return fail(ErrorCode::kUnavailable, "no socket into the instance");
@@ -398,7 +413,7 @@ Task<Result<std::unique_ptr<HttpClientConnection>>> LocalDriver::connect(Instanc
   }
   UniqueFd fd = std::move(instance->sockets.back());
   instance->sockets.pop_back();
-  CO_TRY(start_connect_tcp(fd.get(), "127.0.0.1", instance->config.port));
+  CO_TRY(start_connect_loopback(fd.get(), to, instance->config.port));
   auto stream = std::make_unique<Stream>(loop_, std::move(fd));
   CO_TRY(co_await stream->finish_connect(deadline));
   co_return std::make_unique<HttpClientConnection>(std::move(stream));

@@ -86,6 +86,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   Task<Result<void>> wait_ready(Instance& instance, TimePoint deadline);
   Task<Result<void>> wait_shim(Instance& instance, TimePoint deadline);
   Task<Result<void>> wait_server(Instance& instance, TimePoint deadline);
+  Task<Result<std::unique_ptr<HttpClientConnection>>> connect_server(std::shared_ptr<Instance> instance, Loopback to, TimePoint deadline);
   Task<Result<void>> probe_health(Instance& instance, TimePoint deadline);
   Task<void> read_log(std::shared_ptr<Instance> instance, LogStream stream);
   // Reads what is there, up to a bound; false when there may be more.

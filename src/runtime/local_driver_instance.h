@@ -34,6 +34,7 @@ struct LocalDriver::Instance {
 
   UniqueFd out, err, status, cpu;
   std::vector<UniqueFd> sockets;
+  Loopback loopback = Loopback::k127;  // where its own server accepts
   LineCutter out_lines, err_lines;
   int logs_ended = 0;
   std::string request_id;

@@ -301,7 +301,9 @@ Result<std::vector<UniqueFd>> Starter::make_sockets(const Container& container, 
   std::vector<UniqueFd> out;
   TRY(in_net_namespace(container.net_namespace.get(), [&]() -> Result<void> {
     for (size_t i = 0; i < count; ++i) {
-      UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      // Reaches 127.0.0.1 and ::1; a machine without IPv6 has only the first.
+      UniqueFd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      if (!fd && errno == EAFNOSUPPORT) fd.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
       if (!fd) return fail_errno("socket in the container's network");
       out.push_back(std::move(fd));
     }

@@ -1,6 +1,7 @@
 """What a stranger gets wrong, end to end: the real CLI, the real daemon, real builds. Each answer says what, where and what to do, has its documented
 exit code, and leaves what ran before alone. (Single values of manifests: tests/cli, tests/control; requests: test_answers.py;
 hostile archives: tests/security.)"""
+import fcntl
 import gzip
 import io
 import json
@@ -174,6 +175,17 @@ def test_without_root_it_says_so_and_makes_nothing(command):
     program = [BIN / "skerryd"] if command == ["skerryd"] else ["bash", ROOT / command[0]]
     result = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *program], capture_output=True, text=True, timeout=20, cwd="/")
     assert result.returncode == 1 and "root" in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_a_second_make_up_beside_a_first_is_refused(command):
+    if os.geteuid() != 0:
+        pytest.skip("takes the lock of make up: needs root")
+    with open("/run/lock/skerry.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what `make up` holds while it works
+        result = subprocess.run(["bash", ROOT / "scripts" / command], capture_output=True, text=True, timeout=20)
+    assert result.returncode == 1 and "is running; wait for it to end" in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
+    assert not result.stdout  # it ended before it did anything
 
 
 # ---- CONTRACT.md section 3
