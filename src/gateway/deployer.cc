@@ -203,6 +203,8 @@ Result<FunctionRow> Deployer::find_or_make(const ShipRequest& request) {
 // Variables that a runtime or its C library looks at once, before any code of the function.
 static bool is_read_at_start(std::string_view name) {
   if (name == "NODE_ENV") return false;
+  for (const std::string_view whole : {"TZ", "LANG", "CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"})
+    if (name == whole) return true;
   for (const std::string_view prefix : {"NODE_", "PYTHON", "LD_", "GLIBC_", "MALLOC_", "OPENSSL_", "SSL_CERT_", "LC_", "UV_"})
     if (name.starts_with(prefix)) return true;
   return false;

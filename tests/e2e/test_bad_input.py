@@ -224,6 +224,23 @@ def test_the_environment_is_the_platforms_then_secrets_then_the_manifests(skerry
         assert refused.returncode == 2 and name in refused.stderr + refused.stdout, (name, refused.stderr)
 
 
+LOCAL_TIME = '''
+import time
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(time.localtime().tm_gmtoff).encode()})
+'''
+
+
+def test_a_time_zone_holds_in_a_runtime_that_reads_it_when_it_starts(skerry):
+    files = {"func.py": LOCAL_TIME}
+    manifest = MANIFEST.format("tokyo")
+    for text, offset in ((manifest, 0), (manifest + '[env_vars]\nTZ = "Asia/Tokyo"\n', 9 * 3600)):
+        result = skerry.ship(None, **{"func.toml": text, **files})
+        assert result.returncode == 0, result.stderr
+        assert skerry.call(skerry.get("tokyo")["url"]).text == str(offset)
+
+
 def written(skerry, files):
     folder = skerry.folder / ("project-" + os.urandom(4).hex())
     folder.mkdir()

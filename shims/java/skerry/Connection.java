@@ -16,12 +16,14 @@ import java.util.function.Consumer;
 final class Connection implements Runnable {
     private static final int MAX_HEAD = 256 * 1024;
     private static final int DRAIN = 64 * 1024;
+    private static final int QUIET_ROUNDS = 8;
 
     private final SocketChannel channel;
     private final MethodHandle handle;
     private final Consumer<Connection> ended;
     private volatile boolean busy;
     private volatile boolean stopping;
+    private int quietRounds; // of the stopping thread
 
     Connection(SocketChannel channel, MethodHandle handle, Consumer<Connection> ended) {
         this.channel = channel;
@@ -29,10 +31,21 @@ final class Connection implements Runnable {
         this.ended = ended;
     }
 
-    void closeWhenIdle() {
+    /**
+     * Asked again and again during the stop: no request is taken after the present one, and a connection that stayed quiet for a while gets no more. What
+     * has arrived may not have been read yet, and what was read may not show in {@code busy} yet; so the reader is given time, and only reading ends: a
+     * request that did arrive is still answered.
+     */
+    void endWhenQuiet() {
         stopping = true;
-        if (!busy) {
-            close();
+        quietRounds = busy ? 0 : quietRounds + 1;
+        if (quietRounds != QUIET_ROUNDS) {
+            return;
+        }
+        try {
+            channel.shutdownInput();
+        } catch (IOException ended) {
+            // By the other side, or by run().
         }
     }
 

@@ -27,9 +27,9 @@ public final class Shim {
     private static final int MAX_MESSAGE = 600; // characters: a status line has at most 4 KB when each of them is escaped
     private static final long ACCEPT_PAUSE_MS = 20;
     private static final long STOP_MS = 10_000;
+    private static final long STOP_ROUND_MS = 5;
 
     private static FileOutputStream status;
-    private static volatile boolean stopping;
     private static final Set<Connection> connections = ConcurrentHashMap.newKeySet();
 
     private Shim() {}
@@ -91,23 +91,18 @@ public final class Shim {
             }
             Connection connection = new Connection(channel, handle, connections::remove);
             connections.add(connection);
-            // Asked after it is in the set: one that came during the stop is closed here or there.
-            if (stopping) {
-                connection.closeWhenIdle();
-            }
             new Thread(connection, "request").start();
         }
     }
 
-    /** SIGTERM: no new connection, idle ones closed, requests in progress waited for, then the author's stop() or close(). */
+    /** SIGTERM: idle connections end, requests in progress waited for, then the author's stop() or close(). */
     private static synchronized void stop(Object function) {
         // Not closed: java closes an inherited channel by pointing descriptors 0, 1 and 2 at /dev/null, and what is said from here on would be lost.
-        stopping = true;
         long end = System.currentTimeMillis() + STOP_MS;
-        connections.forEach(Connection::closeWhenIdle);
         while (!connections.isEmpty() && System.currentTimeMillis() < end) {
+            connections.forEach(Connection::endWhenQuiet);
             try {
-                Thread.sleep(5);
+                Thread.sleep(STOP_ROUND_MS);
             } catch (InterruptedException interrupted) {
                 break;
             }
@@ -125,8 +120,12 @@ public final class Shim {
                 return;
             } catch (NoSuchMethodException none) {
                 // The hook is optional.
-            } catch (ReflectiveOperationException error) {
-                error.printStackTrace();
+            } catch (InvocationTargetException thrown) {
+                thrown.getCause().printStackTrace();
+                return;
+            } catch (IllegalAccessException closed) {
+                closed.printStackTrace();
+                return;
             }
         }
     }
