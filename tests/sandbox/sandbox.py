@@ -328,7 +328,8 @@ class Instance:
             if self.sockets:
                 self.connection = socket.socket(fileno=self.sockets.pop())
                 end = in_time(10)
-                while self.connection.connect_ex(("127.0.0.1", 8080)) not in (0, 106):
+                address = "::ffff:127.0.0.1" if self.connection.family == socket.AF_INET6 else "127.0.0.1"
+                while self.connection.connect_ex((address, 8080)) not in (0, 106):
                     assert time.monotonic() < end
                     select.select([], [self.connection], [], 0.01)
                 self.connection.setblocking(True)
