@@ -45,6 +45,21 @@ def test_request_in_progress_finishes(fresh, name):
     assert fresh.wait_exit() == 0
 
 
+@pytest.mark.parametrize("bytes_before", [10, None], ids=["a part", "the whole"])
+def test_what_had_arrived_unread_is_answered(fresh, bytes_before):
+    with fresh.connect() as connection:
+        assert connection.ask("GET", "/hello").status == 200
+        with fresh.paused():
+            connection.send(head("GET", "/hello")[:bytes_before])
+            fresh.terminate()
+        if bytes_before:
+            connection.send(head("GET", "/hello")[bytes_before:])
+        answer = connection.read_answer()
+        assert answer.status == 200 and answer.whole
+        connection.wait_ended()
+    assert fresh.wait_exit() == 0
+
+
 @pytest.mark.needs("stop_hook")
 def test_stop_hook_runs_once_after_the_work(fresh):
     assert fresh.ask("GET", "/hello").status == 200

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -96,25 +98,46 @@ func (c *conn) close() {
 	}
 }
 
+// awaitRequest waits for the first byte of a request. What had arrived when the stop came is a request like any other, read or still in the kernel.
 func (c *conn) awaitRequest() bool {
 	c.headLeft = maxHeadBytes
-	if _, err := c.reader.Peek(1); err != nil {
+	_, err := c.reader.Peek(1)
+	if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && c.hasArrived()) {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy = true
-	return !c.closing
+	if c.closing {
+		_ = c.socket.SetReadDeadline(time.Time{}) // closeIfIdle's
+	}
+	return true
+}
+
+// hasArrived says whether bytes wait in the kernel.
+func (c *conn) hasArrived() bool {
+	raw, err := c.socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	arrived := false
+	var first [1]byte
+	_ = raw.Control(func(fd uintptr) {
+		n, _, err := syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		arrived = err == nil && n > 0
+	})
+	return arrived
 }
 
 func (c *conn) becomeIdle() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy = false
-	return !c.closing
+	return !c.closing || c.reader.Buffered() > 0 || c.hasArrived()
 }
 
-// closeIfIdle is the stop's: a connection without a request ends at once, another one after its answer.
+// closeIfIdle is the stop's: a connection without a request ends at once, another one after its answer. Which of the two it is, its own goroutine
+// knows; a deadline wakes it.
 func (c *conn) closeIfIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,7 +148,7 @@ func (c *conn) closeIfIdle() {
 		_ = c.socket.CloseRead()
 		c.cancelRequest()
 	case !c.busy:
-		_ = c.socket.Close()
+		_ = c.socket.SetReadDeadline(longAgo)
 	}
 }
 

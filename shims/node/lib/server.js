@@ -7,6 +7,9 @@ const net = require('node:net');
 const { Connection } = require('./connection.js');
 const { printTrace } = require('./failures.js');
 
+// What has arrived when the signal comes is a request like any other: one whole round of the event loop lies between two immediates, and it reads.
+const arrived = () => new Promise((resolve) => { setImmediate(() => setImmediate(resolve)); });
+
 class Server {
   // `shape` has answer(exchange): a promise that settles when the author's handler is over; stop(): runs what is to run at the end.
   constructor(shape) {
@@ -36,6 +39,7 @@ class Server {
   async stop() {
     if (this.stopping) return;
     this.stopping = true;
+    await arrived();
     this._server.close();
     for (const connection of this._connections) connection.closeIfIdle();
     if (this._connections.size > 0) await new Promise((resolve) => { this._idle = resolve; });

@@ -192,7 +192,11 @@ class Connection:
             self._next_request()
 
     def close_if_idle(self):
-        """For a stop: a connection without a request goes at once."""
+        """For a stop: a connection without a request goes at once. What has arrived by now is a request like any other, read or not."""
+        if self._exchange is None and not self._buffer and self._reading:
+            self._read()
+        if self.fd is None:
+            return
         if self._exchange is None and not self._buffer:
             self._close_when_written()
         elif self._drain_left:

@@ -34,6 +34,11 @@ class Loop:
 
     # Descriptors
 
+    @property
+    def wake_fd(self):
+        """What is written to it wakes the loop."""
+        return self._wake_write
+
     def watch(self, fd, events, handler):
         """`handler(events)` whenever one of `events` (level-triggered) holds."""
         self._handlers[fd] = handler

@@ -35,6 +35,8 @@ class Server:
     def serve(self, ready):
         """Says ready, then runs until SIGTERM, and until what was in progress then is over."""
         _signal.signal(_signal.SIGTERM, self._on_term)
+        # The kernel may give the signal to any of the author's threads; only this wakes the main one, which runs the handler.
+        _signal.set_wakeup_fd(self.loop.wake_fd, warn_on_full_buffer=False)
         self._accept_on(True)
         ready()
         self.loop.run()

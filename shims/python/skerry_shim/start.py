@@ -140,5 +140,12 @@ def _serve_asgi(loop, app, websockets, state, stop, ready):
         loop.complete(stop())
     except BaseException as error:
         print_trace(error)
+    end_signals()
     loop.close()
     sys.exit(0)
+
+
+def end_signals():
+    """Before the exit: a second SIGTERM changes nothing. The interpreter takes a handler away before it has ended, but lets this stand."""
+    _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+    _signal.set_wakeup_fd(-1)

@@ -27,6 +27,7 @@ class WsgiServer:
     def __init__(self, app, listener_fd):
         self.app = app
         self.stopping = False
+        self._stop_asked = False
         self._listener = _socket.socket(fileno=listener_fd)
         self._listener.setblocking(False)
         self._lock = threading.Lock()
@@ -38,6 +39,8 @@ class WsgiServer:
     def serve(self, ready):
         """Says ready, then runs until SIGTERM, lets what is in progress finish, and exits."""
         _signal.signal(_signal.SIGTERM, self._on_term)
+        # The kernel may give the signal to any thread; only this wakes the main one, which runs the handler.
+        _signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         ready()
         poll = select.poll()
         poll.register(self._listener.fileno(), select.POLLIN)
@@ -45,7 +48,8 @@ class WsgiServer:
         while not self.stopping:
             for fd, _ in poll.poll():
                 if fd == self._wake_read:
-                    self.stopping = True
+                    os.read(self._wake_read, 4096)  # a signal of the author's may have woken it
+                    self.stopping = self._stop_asked
                 else:
                     self._accept()
         self._listener.close()
@@ -55,9 +59,13 @@ class WsgiServer:
             threads = list(self._threads)
         for thread in threads:
             thread.join()
+        from skerry_shim.start import end_signals
+
+        end_signals()
         sys.exit(0)
 
     def _on_term(self, _number, _frame):
+        self._stop_asked = True
         try:
             os.write(self._wake_write, b"t")
         except BlockingIOError:
@@ -104,9 +112,12 @@ class WsgiConnection:
         self._idle_poll.register(server.stop_read, 0)
 
     def run(self):
-        while self._wait_request():
+        last = False
+        while not last and self._wait_request():
+            # One that has arrived by the time of a stop is still served, and says that it is the last.
+            last = self.server.stopping
             head = self._read_head()
-            if head is None or not WsgiExchange(self, head).run() or self.server.stopping:
+            if head is None or not WsgiExchange(self, head).run():
                 return
 
     def _wait_request(self):

@@ -3,6 +3,7 @@
 Owns the child, its pipes and the socket's folder. Every wait has a deadline and ends with an AssertionError that tells what the shim has written so far.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -174,6 +175,19 @@ class Shim:
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """No thread of the shim runs: what is sent waits in the kernel, signals too."""
+        self.process.send_signal(signal.SIGSTOP)
+        end = time.monotonic() + WAIT_S
+        while Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+            assert time.monotonic() < end, "it does not stand still"
+            time.sleep(0.001)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def wait_exit(self, timeout_s=WAIT_S):
         try:
