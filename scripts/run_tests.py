@@ -14,7 +14,7 @@ UNIT_LIMIT_S = 300
 PYTEST_LIMIT_S = 1500
 SUITES = ["lint", "unit", "integration", "conformance", "security", "e2e", "sim"]
 PYTEST = {
-    "integration": ["tests/sandbox", "tests/control", "tests/cli", "tests/images", "shims/python/tests", "shims/node/tests"],
+    "integration": ["tests/sandbox", "tests/control", "tests/cli", "tests/images", "shims/python/tests", "shims/node/tests", "shims/go/tests"],
     "conformance": ["tests/conformance"],
     "security": ["tests/security"],
     "e2e": ["tests/e2e", "tests/build"],
