@@ -179,10 +179,11 @@ Outcome<json::value> Gateway::send(const std::string& method, const std::string&
   return std::move(*parsed);
 }
 
-Outcome<> Gateway::remove(const std::string& path, const Query& query) {
+Outcome<json::value> Gateway::remove(const std::string& path, const Query& query) {
   TRY(prepare());
-  TRY(perform(request("DELETE", path, query)));
-  return {};
+  TRY_ASSIGN(const HttpResponse response, perform(request("DELETE", path, query)));
+  auto parsed = json::parse(response.body);
+  return parsed ? std::move(*parsed) : json::value(nullptr);
 }
 
 Outcome<std::string> Gateway::get_text(const std::string& path) {

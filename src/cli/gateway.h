@@ -33,7 +33,8 @@ class Gateway {
 
   Outcome<json::value> get(const std::string& path, const Query& query = {});
   Outcome<json::value> send(const std::string& method, const std::string& path, const json::object& body);
-  Outcome<> remove(const std::string& path, const Query& query = {});
+  // null where the answer has no body.
+  Outcome<json::value> remove(const std::string& path, const Query& query = {});
   Outcome<std::string> get_text(const std::string& path);
 
   // Lines of an ndjson answer, parsed. `on_line` gives false to end it (which is not an error). `silence` 0:

@@ -1,4 +1,6 @@
 // skerry secrets set|ls|rm: values go in, and never come out again.
+#include <algorithm>
+
 #include "cli/secret_input.h"
 #include "cli/session.h"
 #include "manifest/names.h"
@@ -8,6 +10,32 @@ namespace {
 
 std::string secret_path(std::string_view name) {
   return "/v1/secrets/" + percent_encode(name);
+}
+
+// A secret takes the place of what the platform sets under that name.
+bool is_set_by_the_platform(std::string_view name) {
+  constexpr std::string_view kNames[] = {"PATH", "HOME", "USER", "TMPDIR", "LANG", "TZ", "HOSTNAME"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+std::string names_at(const json::object& answer, std::string_view key) {
+  std::string names;
+  for (const json::value& f : array_at(answer, key)) {
+    if (f.is_string()) names += (names.empty() ? "" : ", ") + visible(std::string_view(f.get_string()));
+  }
+  return names;
+}
+
+// The secret is changed; that a function does not start with it is told, and fails a script that counts on it.
+Exit tell_failures(const Terminal& t, const json::object& answer, std::string_view meanwhile) {
+  const json::array& failed = array_at(answer, "failed");
+  for (const json::value& item : failed) {
+    if (!item.is_object()) continue;
+    const std::string function = visible(text_at(item.get_object(), "function"));
+    t.warn(fmt::format("{} does not start with it and {}: {}; `skerry logs {}` says more", function, meanwhile,
+                       visible(text_at(item.get_object(), "message")), function));
+  }
+  return failed.empty() ? Exit::kOk : Exit::kBuildFailed;
 }
 
 class SecretsSetVerb final : public Verb {
@@ -33,6 +61,8 @@ class SecretsSetVerb final : public Verb {
     const Terminal& t = session.terminal();
     if (const auto ok = manifest::check_env_name(name_); !ok) return usage_error("{}", ok.error().message());
     if (value_ && !file_.empty()) return usage_error("--value and --from-file both give a value; use one");
+    if (is_set_by_the_platform(name_))
+      t.warn(fmt::format("every function has a `{}` of the platform's; the secret takes its place", name_));
     TRY_ASSIGN(Gateway* const gateway, session.gateway());
     TRY_ASSIGN(const std::string value, read(t));
     if (value.empty()) return usage_error("the value of `{}` is empty; nothing was set", name_);
@@ -46,15 +76,15 @@ class SecretsSetVerb final : public Verb {
     if (!only_.empty()) body["function"] = only_;
     auto answer = gateway->send("PUT", secret_path(name_), body);
     if (!answer) return std::unexpected(session.with_suggestion(std::move(answer.error()), only_));
-    if (session.json()) return t.print_json(*answer), Exit::kOk;
-    std::string redeployed;
-    for (const json::value& f : array_at(answer->get_object(), "redeployed")) {
-      if (f.is_string()) redeployed += (redeployed.empty() ? "" : ", ") + std::string(f.get_string());
+    if (session.json()) {
+      t.print_json(*answer);
+      return array_at(answer->get_object(), "failed").empty() ? Exit::kOk : Exit::kBuildFailed;
     }
+    const std::string redeployed = names_at(answer->get_object(), "redeployed");
     t.note(fmt::format("{} {} is set{}{}", t.styled_err(Style::kGreen, "ok"), name_,
                        only_.empty() ? "" : " for " + visible(only_),
-                       redeployed.empty() ? "" : "; in use at once by " + visible(redeployed)));
-    return Exit::kOk;
+                       redeployed.empty() ? "" : "; in use at once by " + redeployed));
+    return tell_failures(t, answer->get_object(), "goes on with the value it had");
   }
 
  private:
@@ -127,14 +157,21 @@ class SecretsRmVerb final : public Verb {
 
   Outcome<Exit> run(Session& session) override {
     TRY_ASSIGN(Gateway* const gateway, session.gateway());
-    if (auto removed = gateway->remove(secret_path(name_), {{"function", only_}}); !removed)
-      return std::unexpected(explain(*gateway, std::move(removed.error())));
+    auto removed = gateway->remove(secret_path(name_), {{"function", only_}});
+    if (!removed) return std::unexpected(explain(*gateway, std::move(removed.error())));
     const Terminal& t = session.terminal();
-    if (session.json())
-      t.print_json(json::object{{"removed", name_}});
-    else
-      t.note(fmt::format("{} {} is removed", t.styled_err(Style::kGreen, "ok"), visible(name_)));
-    return Exit::kOk;
+    const json::object* const answer = removed->if_object();
+    const json::object rollout = answer != nullptr ? *answer : json::object();
+    if (session.json()) {
+      json::object out{{"removed", name_}};
+      for (const char* key : {"redeployed", "failed"}) out[key] = array_at(rollout, key);
+      t.print_json(out);
+      return array_at(rollout, "failed").empty() ? Exit::kOk : Exit::kBuildFailed;
+    }
+    const std::string redeployed = names_at(rollout, "redeployed");
+    t.note(fmt::format("{} {} is removed{}", t.styled_err(Style::kGreen, "ok"), visible(name_),
+                       redeployed.empty() ? "" : "; out of use at once by " + redeployed));
+    return tell_failures(t, rollout, "goes on with the value of before");
   }
 
  private:

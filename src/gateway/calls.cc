@@ -264,6 +264,14 @@ Task<void> Gateway::build_log(Call& call, std::string_view build_id) {
 
 // ---- secrets
 
+static void tell_rollout(const SecretRollout& rollout, json::object& body) {
+  json::array names, failed;
+  for (const std::string& name : rollout.redeployed) names.emplace_back(name);
+  for (const auto& [name, why] : rollout.failed) failed.push_back(json::object{{"function", name}, {"message", why}});
+  body["redeployed"] = std::move(names);
+  body["failed"] = std::move(failed);
+}
+
 Task<void> Gateway::secrets_call(Call& call, std::string_view rest) {
   const std::string_view method = call.exchange.head().method;
   const std::string function_name = call.parameter("function");
@@ -294,9 +302,9 @@ Task<void> Gateway::secrets_call(Call& call, std::string_view rest) {
     if (auto removed = store_.remove_secret(name, function); !removed) co_return co_await refuse(call, removed.error());
     auto rollout = co_await deployer_.redeploy_for_secret(name, function, Deployer::SecretChange::kRemoved);
     if (!rollout) co_return co_await refuse(call, rollout.error());
-    call.status = 204;
-    (void)co_await call.exchange.respond(204, {}, {}, call.header_lines());
-    co_return;
+    json::object body{{"name", name}, {"function", function_name.empty() ? json::value(nullptr) : json::value(function_name)}};
+    tell_rollout(*rollout, body);
+    co_return co_await answer(call, 200, std::move(body));
   }
   co_await refuse(call, 404, "not_found", fmt::format("there is no {} {}", method, call.path));
 }
@@ -326,11 +334,9 @@ Task<void> Gateway::put_secret(Call& call, const std::string& name) {
   if (auto set = deployer_.set_secret(name, function, secret); !set) co_return co_await refuse(call, set.error());
   auto rollout = co_await deployer_.redeploy_for_secret(name, function, Deployer::SecretChange::kSet);
   if (!rollout) co_return co_await refuse(call, rollout.error());
-  json::array names, failed;
-  for (const std::string& n : rollout->redeployed) names.emplace_back(n);
-  for (const auto& [n, why] : rollout->failed) failed.push_back(json::object{{"function", n}, {"message", why}});
-  co_await answer(call, 200, json::object{{"name", name}, {"function", of.empty() ? json::value(nullptr) : json::value(of)},
-                                          {"updated_at", format_rfc3339_ms(loop_.clock().wall_ms())}, {"redeployed", std::move(names)}, {"failed", std::move(failed)}});
+  json::object answered{{"name", name}, {"function", of.empty() ? json::value(nullptr) : json::value(of)}, {"updated_at", format_rfc3339_ms(loop_.clock().wall_ms())}};
+  tell_rollout(*rollout, answered);
+  co_await answer(call, 200, std::move(answered));
 }
 
 // ---- tokens and usage

@@ -77,16 +77,21 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return out;
 }
 
-// The search that a shell would do; argv[0] with a slash is taken as it is.
+constexpr std::string_view kSystemPath = "/usr/local/bin:/usr/bin:/bin";
+
+// The search that a shell would do; argv[0] with a slash is taken as it is. The system's folders come last in any case: a PATH of the function's own
+// (a secret of that name, [env_vars]) decides what the function finds, not whether its runtime starts.
 void execute(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
   const std::vector<char*> argv = pointers(arguments), envp = pointers(environment);
   if (arguments[0].find('/') != std::string::npos) {
     ::execve(argv[0], argv.data(), envp.data());
     return;
   }
-  std::string_view path = "/usr/local/bin:/usr/bin:/bin";
+  std::string folders;
   for (const std::string& entry : environment)
-    if (entry.starts_with("PATH=")) path = std::string_view(entry).substr(5);
+    if (entry.starts_with("PATH=")) folders = entry.substr(5) + ":";
+  folders += kSystemPath;
+  std::string_view path = folders;
   int error = ENOENT;
   while (!path.empty()) {
     const std::string_view folder = path.substr(0, path.find(':'));

@@ -30,6 +30,7 @@ class FakeGateway:
         self.functions = {}
         self.revisions = {}
         self.secrets = []
+        self.not_renewed = []  # functions that do not start with a changed secret
         self.uploads = {}
         self.logs = []
         self.ca_pem = ""
@@ -218,11 +219,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if request.get("function") and request["function"] not in g.functions:
                 return self.error(404, "not_found", f"no function `{request['function']}`")
             g.secrets.append({"name": parts[0], "function": request.get("function"), "updated_at": NOW, "size": len(request["value"])})
-            return self.answer(200, {"name": parts[0], "function": request.get("function"), "updated_at": NOW, "redeployed": ["orders"]})
+            return self.answer(200, {"name": parts[0], "function": request.get("function"), "updated_at": NOW, "redeployed": ["orders"], "failed": g.not_renewed})
         if not any(s["name"] == parts[0] for s in g.secrets):
             return self.error(404, "not_found", f"no secret `{parts[0]}`")
         g.secrets = [s for s in g.secrets if s["name"] != parts[0]]
-        return self.answer(204)
+        return self.answer(200, {"name": parts[0], "function": None, "redeployed": ["orders"], "failed": g.not_renewed})
 
     def on_usage(self, parts, query, body):
         self.answer(200, {"since": query.get("since", NOW), "until": NOW, "functions": [

@@ -179,6 +179,21 @@ def test_secrets_come_from_standard_input_or_a_file(cli, gateway, tmp_path):
     assert "did you mean `DATABASE_URL`?" in missing.stderr
 
 
+def test_a_function_that_does_not_start_with_a_changed_secret_is_named(cli, gateway):
+    gateway.not_renewed = [{"function": "billing", "message": "ModuleNotFoundError: No module named 'x'"}]
+    for args, stdin, words in ((("set", "A"), "v", "goes on with the value it had"), (("rm", "A"), None, "goes on with the value of before")):
+        done = cli.run("secrets", *args, stdin=stdin, code=6)
+        assert f"billing does not start with it and {words}: ModuleNotFoundError" in done.stderr and "skerry logs billing" in done.stderr, done.stderr
+        assert "at once by orders" in done.stderr
+    assert cli.json("secrets", "set", "A", stdin="v", code=6)["failed"] == gateway.not_renewed
+    assert cli.json("secrets", "rm", "A", code=6) == {"removed": "A", "redeployed": ["orders"], "failed": gateway.not_renewed}
+
+
+def test_a_secret_in_the_place_of_what_the_platform_sets_is_warned_of(cli, gateway):
+    assert "every function has a `PATH`" in cli.run("secrets", "set", "PATH", stdin="v").stderr
+    assert "warning" not in cli.run("secrets", "set", "PATHS", stdin="v").stderr
+
+
 def test_secrets_refuse_bad_names_and_values(cli, gateway, tmp_path):
     for name in ("PORT", "SKERRY_X", "K_X", "a-b", "9x"):
         cli.run("secrets", "set", name, stdin="v", code=2)

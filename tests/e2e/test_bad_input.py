@@ -219,6 +219,9 @@ def test_the_environment_is_the_platforms_then_secrets_then_the_manifests(skerry
     assert {name: seen[name] for name in ("LANG", "TZ", "TOKEN", "HOSTNAME")} == {"LANG": "secret-lang", "TZ": "Europe/Berlin", "TOKEN": "from-manifest", "HOSTNAME": "mine"}
     warnings = result.stderr + result.stdout
     assert all(f"`{name}`" in warnings for name in ("LANG", "TZ", "TOKEN")), warnings
+    # Where the function looks for programs is the author's; that its runtime starts is not at stake.
+    skerry.cli("secrets", "set", "PATH", "--only", "surroundings", input="/nowhere")
+    assert json.loads(skerry.call(url).text)["PATH"] == "/nowhere"
     for name in ("PORT", "SKERRY_X", "K_SERVICE"):
         refused = skerry.ship(None, **{"func.toml": MANIFEST.format("surroundings") + f'[env_vars]\n{name} = "x"\n', **files})
         assert refused.returncode == 2 and name in refused.stderr + refused.stdout, (name, refused.stderr)
