@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/id.h"
+#include "build/offload.h"
 #include "crypto/encoding.h"
 #include "crypto/random.h"
 #include "gateway/api_status.h"
@@ -144,7 +145,8 @@ Task<void> Gateway::upload(Call& call) {
   }
   if (writer->size() == 0) co_return co_await refuse(call, 400, "bad_request", "the upload is empty: send a tar, gzip-compressed or not");
   const auto size = static_cast<int64_t>(writer->size());
-  auto digest = writer->commit(expected);
+  // Hashing and fsync of 50 MB are no matter for the loop.
+  auto digest = co_await off_loop<Digest>(loop_, [writer = std::move(*writer), expected]() mutable { return writer.commit(expected); });
   if (!digest) co_return co_await refuse(call, digest.error());
   if (auto kept = store_.put_upload({digest->str(), size, 0, 0}); !kept) co_return co_await refuse(call, kept.error());
   co_await answer(call, 201, json::object{{"digest", digest->str()}, {"size", size}, {"expires_at", format_rfc3339_ms(loop_.clock().wall_ms() + Garbage::kUploadKeptMs)}});
