@@ -383,20 +383,25 @@ Task<void> Gateway::tokens_call(Call& call, std::string_view rest) {
 
 Task<void> Gateway::usage(Call& call) {
   const int64_t now = loop_.clock().wall_ms();
-  auto since = parse_time(call.parameter("since"), now - int64_t{30} * 86'400'000), until = parse_time(call.parameter("until"), now + 3'600'000);
+  auto since = parse_time(call.parameter("since"), now - int64_t{30} * 86'400'000), until = parse_time(call.parameter("until"), now);
   if (!since) co_return co_await refuse(call, since.error());
   if (!until) co_return co_await refuse(call, until.error());
   constexpr int64_t kHour = 3'600'000;
   Result<void> collected;
   if (settings_.collect_usage) collected = settings_.collect_usage();
-  auto rows = store_.usage(*since / kHour * kHour, *until);
+  const int64_t from = *since / kHour * kHour;  // sums are of whole hours
+  auto rows = store_.usage(from, *until + 1);
   if (!rows) co_return co_await refuse(call, rows.error());
+  auto names = store_.function_names();
+  if (!names) co_return co_await refuse(call, names.error());
   const std::string only = call.parameter("function");
+  if (!only.empty() && std::none_of(names->begin(), names->end(), [&](const auto& entry) { return entry.second == only || entry.first.str() == only; }))
+    co_return co_await refuse(call, 404, "not_found", fmt::format("no function `{}`, and none of that name was removed", only));
   static constexpr const char* kModes[] = {"warm", "thaw", "wake", "fork", "prestart", "boot"};
   std::map<std::pair<std::string, std::string>, json::object> sums;
   for (const UsageRow& row : *rows) {
-    auto function = store_.find_function(row.function.str());
-    const std::string name = function && *function ? (*function)->name : row.function.str();
+    const auto known = names->find(row.function);
+    const std::string name = known != names->end() ? known->second : row.function.str();
     if (!only.empty() && name != only && row.function.str() != only) continue;
     json::object& sum = sums[{name, row.location}];
     const auto add = [&](const char* key, int64_t value) { sum[key] = (sum.contains(key) ? sum[key].get_int64() : 0) + value; };
@@ -416,7 +421,7 @@ Task<void> Gateway::usage(Call& call) {
   }
   json::array list;
   for (auto& [key, sum] : sums) list.push_back(std::move(sum));
-  json::object body{{"since", format_rfc3339_ms(*since)}, {"until", format_rfc3339_ms(*until)}, {"functions", std::move(list)}};
+  json::object body{{"since", format_rfc3339_ms(from)}, {"until", format_rfc3339_ms(*until)}, {"functions", std::move(list)}};
   // Nothing is lost: the journal is read on from here as soon as that goes.
   if (!collected) body["incomplete"] = words_of(api_status(collected.error().code()).code, "the latest requests are not in the sums yet: " + collected.error().message());
   co_await answer(call, 200, std::move(body));

@@ -28,6 +28,8 @@ constexpr const char* kMigrations[] = {
                           request_bytes INTEGER NOT NULL, response_bytes INTEGER NOT NULL,
                           PRIMARY KEY(function, revision, location, hour_ms, start_mode)) STRICT;
        CREATE TABLE journal_positions(segment TEXT PRIMARY KEY, next_index INTEGER NOT NULL) STRICT;)",
+    // What was used by a function stays when it goes, and so does its name.
+    "CREATE TABLE removed_functions(id TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT;",
 };
 constexpr int kSchemaVersion = static_cast<int>(std::size(kMigrations));
 constexpr int kApplicationId = 0x534B5259;  // "SKRY"
@@ -179,10 +181,21 @@ Result<void> Store::remove_function(const FunctionId& id) {
   Statement secrets(db_, "DELETE FROM secrets WHERE function=?");
   secrets.bind(id.str()).step();
   if (!secrets.done()) return failed("remove secrets");
+  Statement name(db_, "INSERT OR REPLACE INTO removed_functions SELECT id,name FROM functions WHERE id=?");
+  name.bind(id.str()).step();
+  if (!name.done()) return failed("keep the name of a removed function");
   Statement s(db_, "DELETE FROM functions WHERE id=?");
   s.bind(id.str()).step();
   if (!s.done()) return failed("remove function");
   return transaction.commit();
+}
+
+Result<std::map<FunctionId, std::string>> Store::function_names() {
+  Statement s(db_, "SELECT id,name FROM removed_functions UNION SELECT id,name FROM functions");
+  std::map<FunctionId, std::string> out;
+  while (s.step()) out[FunctionId(s.text(0))] = s.text(1);
+  if (!s.done()) return failed("list names of functions");
+  return out;
 }
 
 // ---- revisions
@@ -221,9 +234,11 @@ Result<int64_t> Store::add_revision(const RevisionRow& r, size_t keep) {
          r.config_json, r.error, clock_.wall_ms())
       .step();
   if (!s.done()) return failed("add revision");
+  // Failed ones first, the oldest first: a series of mistakes takes one revision away that could be rolled back to, at most.
   Statement prune(db_,
-                  "DELETE FROM revisions WHERE function=?1 AND number<=?2 AND id NOT IN (SELECT active FROM functions WHERE id=?1)");
-  prune.bind(r.function.str(), number - static_cast<int64_t>(keep)).step();
+                  "DELETE FROM revisions WHERE id IN (SELECT id FROM revisions WHERE function=?1 AND number<?2 AND id NOT IN (SELECT active FROM functions WHERE id=?1) "
+                  "ORDER BY state<>?3, number LIMIT MAX(0,(SELECT COUNT(*) FROM revisions WHERE function=?1)-?4))");
+  prune.bind(r.function.str(), number, static_cast<int64_t>(RevisionState::kFailed), static_cast<int64_t>(keep)).step();
   if (!prune.done()) return failed("remove old revisions");
   TRY(transaction.commit());
   return number;

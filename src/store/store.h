@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,11 +109,13 @@ class Store {
   Result<void> add_function(const FunctionRow& function);
   Result<std::optional<FunctionRow>> find_function(const std::string& name_or_id);
   Result<std::vector<FunctionRow>> functions();
-  // With its revisions, its own secrets; usage stays.
+  // With its revisions, its own secrets; usage and its name in it stay.
   Result<void> remove_function(const FunctionId& id);
+  // Of those that are and of those that were removed.
+  Result<std::map<FunctionId, std::string>> function_names();
 
   // ---- revisions
-  // Takes the function's next number. Removes what is beyond `keep` revisions, the oldest first, never the active one.
+  // Takes the function's next number. Removes what is beyond `keep` revisions: failed ones, then others, the oldest first, never the active one.
   Result<int64_t> add_revision(const RevisionRow& revision, size_t keep);
   Result<void> update_revision(const RevisionRow& revision);
   Result<std::vector<RevisionRow>> revisions(const FunctionId& function);  // newest first

@@ -49,8 +49,9 @@ TEST_F(StoreTest, RevisionsAreNumberedAndOnlyTheNewestAreKept) {
   ASSERT_TRUE(store_->activate(FunctionId("f"), RevisionId("r1")));
   for (int i = 2; i <= 6; ++i) EXPECT_EQ(store_->add_revision(revision(("r" + std::to_string(i)).c_str()), 3).value(), i);
   const auto left = store_->revisions(FunctionId("f")).value();
-  ASSERT_EQ(left.size(), 4U);  // three and the one in traffic
+  ASSERT_EQ(left.size(), 3U);  // the one in traffic among them
   EXPECT_EQ(left.front().id, RevisionId("r6"));
+  EXPECT_EQ(left[1].id, RevisionId("r5"));
   EXPECT_EQ(left.back().id, RevisionId("r1"));
 }
 
@@ -73,10 +74,37 @@ TEST_F(StoreTest, RemovingAFunctionTakesItsRevisionsAndSecretsAndLeavesTheShared
   ASSERT_TRUE(store_->put_secret({"A", FunctionId("f"), "x", 1}));
   ASSERT_TRUE(store_->put_secret({"A", FunctionId(), std::string("\0y", 2), 1}));
   ASSERT_TRUE(store_->remove_function(FunctionId("f")));
+  EXPECT_EQ(store_->function_names()->at(FunctionId("f")), "orders");  // for what it used
   EXPECT_FALSE(store_->find_revision(RevisionId("r1"))->has_value());
   const auto secrets = store_->secrets().value();
   ASSERT_EQ(secrets.size(), 1U);
   EXPECT_EQ(secrets[0].sealed, std::string("\0y", 2));
+}
+
+TEST_F(StoreTest, FailedRevisionsMakePlaceFirst) {
+  ASSERT_TRUE(store_->add_function({FunctionId("f"), "orders"}));
+  const auto add = [&](const char* id, RevisionState state) {
+    RevisionRow row = revision(id);
+    ASSERT_TRUE(store_->add_revision(row, 3));
+    row.state = state;
+    ASSERT_TRUE(store_->update_revision(row));
+  };
+  const auto kept = [&] {
+    std::string ids;
+    for (const RevisionRow& row : store_->revisions(FunctionId("f")).value()) ids += row.id.str() + " ";
+    return ids;
+  };
+  add("good1", RevisionState::kReady);
+  add("bad1", RevisionState::kFailed);
+  add("good2", RevisionState::kReady);
+  EXPECT_EQ(kept(), "good2 bad1 good1 ");  // at the bound all are kept
+  for (const char* id : {"bad2", "bad3", "bad4"}) add(id, RevisionState::kFailed);
+  EXPECT_EQ(kept(), "bad4 good2 good1 ");
+  add("good3", RevisionState::kReady);
+  EXPECT_EQ(kept(), "good3 good2 good1 ");
+  ASSERT_TRUE(store_->activate(FunctionId("f"), RevisionId("good1")));
+  add("good4", RevisionState::kReady);
+  EXPECT_EQ(kept(), "good4 good3 good1 ");  // never what is in traffic
 }
 
 TEST_F(StoreTest, UsageAndItsPositionMoveTogether) {

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import stat
+import time
 
 import pytest
 
@@ -184,6 +185,23 @@ def test_times_that_are_none(made):
     for query in ("since=yesterday", "until=2026-13-45", "since=2026-11-23T18:40:01%2B02:00"):
         assert made.call("GET", f"/v1/usage?{query}").status == 400, query
         assert made.call("GET", f"/v1/functions/orders/logs?{query}").status == 400, query
+
+
+def test_usage_names_a_function_that_is_removed_and_none_that_never_was(made):
+    function = made.seed("orders")[0]
+    made.stop()
+    with made.database() as db:
+        db.execute("INSERT INTO usage VALUES(?,'r','local',?,0,3,0,5000,0,0,0,0)", (function, int(time.time()) // 3600 * 3_600_000))
+    db.close()
+    made.start()
+    for _ in range(2):
+        usage = made.get("/v1/usage?function=orders")
+        assert [(f["function"], f["requests"]) for f in usage["functions"]] == [("orders", 3)]
+        assert usage["until"] <= time.strftime("%Y-%m-%dT%H:%M:%S.999Z", time.gmtime())  # no time that is still to come
+        made.call("DELETE", "/v1/functions/orders")
+    assert made.get("/v1/functions")["functions"] == []
+    unknown = made.call("GET", "/v1/usage?function=ordres")
+    assert (unknown.status, unknown.code) == (404, "not_found") and "ordres" in unknown.message
 
 
 def test_a_build_log_is_found_by_id_only(made):
