@@ -281,6 +281,7 @@ void DocumentReader::read_kv(const TomlField& kv) {
       continue;
     }
     if (!is_table(field, "storage.kv")) continue;
+    not_served(field, "storage.kv");
     std::string id;
     for (const TomlField& inner : field.node.fields) {
       if (inner.name != "id") {
@@ -300,8 +301,10 @@ void DocumentReader::read_telnyx(const TomlNode& table) {
     } else if (const std::string* value = text(field, "telnyx", "MY_API")) {
       if (const auto ok = check_binding_name(*value); !ok)
         error(field.line, "telnyx.binding", ok.error().message(), "binding = \"MY_API\"");
-      else
+      else {
+        not_served(field, "telnyx");
         manifest_.api_binding = *value;
+      }
     }
   }
 }

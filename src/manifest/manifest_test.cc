@@ -58,7 +58,14 @@ allow = ["api.example.com"]
 deny = []
 )",
                                      "func.toml");
-  ASSERT_TRUE(parsed.diagnostics.empty()) << all_text(parsed.diagnostics);
+  ASSERT_TRUE(parsed.ok()) << all_text(parsed.diagnostics);
+  ASSERT_EQ(parsed.diagnostics.size(), 2U) << all_text(parsed.diagnostics);  // bindings that nothing serves yet
+  for (const std::string_view key : {"storage.kv.CACHE", "telnyx.binding"}) {
+    const Diagnostic* d = find(parsed.diagnostics, key);
+    ASSERT_NE(d, nullptr) << key;
+    EXPECT_EQ(d->severity, Severity::kWarning);
+    EXPECT_NE(d->message.find("not served here yet: it is accepted, and using it fails"), std::string::npos);
+  }
   const Manifest& m = parsed.manifest;
   EXPECT_EQ(m.func_id, "7819cf01");
   EXPECT_EQ(m.func_name, "orders");
