@@ -112,13 +112,27 @@ Task<Result<void>> Pipeline::detect(Run& run) {
 }
 
 Task<Result<void>> Pipeline::find_layers(Run& run) {
+  const TimePoint begin = loop_.now();
+  CO_TRY(co_await find_platform(run));
+  if (run.unpacks_image) run.log.stage("image", StageState::kDone, ms_since(loop_, begin));
+  co_return Result<void>{};
+}
+
+// The first build of a language unpacks its images, which takes seconds: a stage of its own, then.
+Task<Result<Digest>> Pipeline::find_image(Run& run, std::string name) {
+  co_return co_await platform_.image(std::move(name), [&run] {
+    if (!std::exchange(run.unpacks_image, true)) run.log.stage("image", StageState::kBegin, 0);
+  });
+}
+
+Task<Result<void>> Pipeline::find_platform(Run& run) {
   if (!run.recipe.run_image.empty()) {
-    CO_TRY_ASSIGN(run.image, co_await platform_.image(run.recipe.run_image));
+    CO_TRY_ASSIGN(run.image, co_await find_image(run, run.recipe.run_image));
   }
   CO_TRY_ASSIGN(run.shim, co_await platform_.shim(run.recipe.language));
   // A project that needs no tool is not kept waiting for a toolchain.
   if (run.recipe.language == "python" && !run.plan.wanted && run.request.build_command.empty()) co_return Result<void>{};
-  CO_TRY_ASSIGN(run.toolchain, co_await platform_.image(run.recipe.build_image));
+  CO_TRY_ASSIGN(run.toolchain, co_await find_image(run, run.recipe.build_image));
   CO_TRY_ASSIGN(run.machine, co_await platform_.machine());
   co_return Result<void>{};
 }

@@ -55,6 +55,8 @@ class Pipeline final : public Builder {
   Task<Result<void>> unpack(Run& run);
   Task<Result<void>> detect(Run& run);
   Task<Result<void>> find_layers(Run& run);
+  Task<Result<void>> find_platform(Run& run);
+  Task<Result<Digest>> find_image(Run& run, std::string name);
   Task<Result<void>> install_dependencies(Run& run);
   Task<Result<Digest>> prune_dependencies(Run& run);
   Task<Result<void>> build_project(Run& run);

@@ -24,6 +24,7 @@ struct Pipeline::Run {
   uint64_t upload_bytes = 0;
   Digest app{};
   std::optional<RevisionFile> made{};
+  bool unpacks_image = false;
 
   [[nodiscard]] bool own_server() const { return !request.entrypoint.empty(); }
 };

@@ -197,7 +197,7 @@ TEST_F(PipelineTest, PythonWithoutDependenciesRunsNoJob) {
   const auto result = build({{"func.py", ""}});
   ASSERT_TRUE(result) << result.error().message();
   EXPECT_TRUE(jobs_.seen.empty());
-  EXPECT_EQ(watcher_.stages, (std::vector<std::string>{"unpack done", "detect done"}));
+  EXPECT_EQ(watcher_.stages, (std::vector<std::string>{"unpack done", "detect done", "image done"}));
   ASSERT_EQ(result->layers.size(), 3U);
   EXPECT_EQ(result->layers[0], image("python"));
   EXPECT_EQ(layers_.there[result->layers[1]], "/skerry/shim/python");
@@ -232,6 +232,7 @@ TEST_F(PipelineTest, DependenciesAreALayerAndAreFoundAgain) {
   ASSERT_TRUE(first) << first.error().message();
   ASSERT_EQ(jobs_.seen.size(), 1U);
   EXPECT_EQ(watcher_.stages.back(), "deps done");
+  EXPECT_EQ(std::count(watcher_.stages.begin(), watcher_.stages.end(), "image done"), 1);  // both images, one stage
   ASSERT_EQ(first->layers.size(), 4U);
   EXPECT_EQ(layers_.there[first->layers[2]], "/usr/local/lib/python3.11/dist-packages");
   EXPECT_EQ(jobs_.seen[0].layers[0], image("python-build"));
@@ -245,6 +246,7 @@ TEST_F(PipelineTest, DependenciesAreALayerAndAreFoundAgain) {
   ASSERT_TRUE(second) << second.error().message();
   EXPECT_EQ(jobs_.seen.size(), 1U);
   EXPECT_EQ(watcher_.stages.back(), "deps cached");
+  EXPECT_EQ(std::count(watcher_.stages.begin(), watcher_.stages.end(), "image done"), 0);  // the first build unpacked it
   EXPECT_EQ(second->layers[2], first->layers[2]);
   EXPECT_NE(second->layers[3], first->layers[3]);
 }

@@ -67,7 +67,7 @@ Result<StageResult> pack_folder(const std::string& folder, const std::vector<Fol
 
 }  // namespace
 
-Task<Result<Digest>> PlatformLayers::image(std::string name) {
+Task<Result<Digest>> PlatformLayers::image(std::string name, std::function<void()> before_unpacking) {
   const std::string folder = settings_.images_dir + "/" + name;
   auto current = read_file(folder + "/current", kMaxCurrentBytes);
   if (!current) co_return fail(ErrorCode::kUnavailable, "the base image `{0}` is not there yet; `images/build --only {0}` makes it (`make up` makes all)", name);
@@ -75,6 +75,7 @@ Task<Result<Digest>> PlatformLayers::image(std::string name) {
   CO_TRY_ASSIGN(const bool there, co_await layers_.has(image.digest));
   if (there) co_return image.digest;
   CO_TRY_ASSIGN(const UniqueFd tar, open_at(AT_FDCWD, fmt::format("{}/{}.tar", folder, image.recipe), O_RDONLY));
+  if (before_unpacking) before_unpacking();
   CO_TRY(co_await layers_.unpack(image.digest, tar.get(), "/", kImageBounds.bytes, kImageBounds.files), "base image " + name);
   co_return image.digest;
 }

@@ -4,6 +4,7 @@
 // store has none of that digest. Used by pipeline.cc; long work runs off the loop.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,7 +38,8 @@ class PlatformLayers {
       : loop_(loop), blobs_(blobs), layers_(layers), index_(index), settings_(std::move(settings)) {}
 
   // kUnavailable, with the command that makes it, when there is no such image yet.
-  Task<Result<Digest>> image(std::string name);
+  // `before_unpacking` is called when that is about to take its seconds.
+  Task<Result<Digest>> image(std::string name, std::function<void()> before_unpacking = {});
   // Mounted at /skerry/shim/<name>.
   Task<Result<Digest>> shim(std::string name);
   // CA bundle and client files.

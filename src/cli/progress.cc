@@ -8,6 +8,7 @@ std::string_view words(std::string_view stage) {
   if (stage == "upload") return "Upload";
   if (stage == "unpack") return "Unpack";
   if (stage == "detect") return "Detect";
+  if (stage == "image") return "Base image";
   if (stage == "deps") return "Dependencies";
   if (stage == "build") return "Build";
   if (stage == "resolve") return "Resolve";
