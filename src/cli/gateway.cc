@@ -75,6 +75,12 @@ Failure Gateway::failure_of(const json::object& error, int status) {
   if (message.empty()) message = fmt::format("the gateway refused with {} {}", status, code);
   Failure failure(exit_of_api(code, status), code.empty() ? "unknown" : code, std::move(message));
   failure.request_id = text_of(error, "request_id");
+  // Said by the ingress and never by a gateway: the URL names the wrong port.
+  if (code == "no_such_function" || code == "misdirected") {
+    failure.exit = Exit::kUnreachable;
+    failure.message = "this is where functions answer, not the gateway's API";
+    failure.hint = "check SKERRY_URL or `skerry config`: the API has a port of its own, 8081 unless its operator chose another";
+  }
   if (const json::value* details = error.if_contains("details"); details != nullptr && details->is_object())
     failure.details = details->get_object();
   if (failure.exit == Exit::kAuth)
@@ -252,10 +258,12 @@ Outcome<Gateway::Upload> Gateway::upload(int fd, uint64_t bytes, const std::stri
 
 Outcome<std::string> Gateway::ca_pem() {
   if (!config_.ca_path.empty()) {
-    TRY_ASSIGN(std::string pem, read_file(config_.ca_path, kMaxCaBytes), "the CA file");
-    if (!looks_like_certificate(pem))
+    auto pem = read_file(config_.ca_path, kMaxCaBytes);
+    if (!pem)
+      return usage_error("the CA file that SKERRY_CA or `{}` names: {}", config_.path, pem.error().message());
+    if (!looks_like_certificate(*pem))
       return usage_error("`{}` is not a certificate in PEM format", config_.ca_path);
-    return pem;
+    return std::move(*pem);
   }
   if (endpoint_.kind != Endpoint::Kind::kUnix) {
     // SECURITY: a CA that comes over the connection it is to verify proves nothing: only what is already here

@@ -21,8 +21,13 @@ struct Entry {
   Command::Choices choices;
 };
 
-constexpr std::string_view kGroupSummaries[][2] = {
-    {"secrets", "Secrets that functions receive in their environment"}};
+struct Group {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view examples;
+};
+constexpr Group kGroups[] = {{"secrets", "Secrets that functions receive in their environment",
+                              "Examples:\n  skerry secrets set DATABASE_URL\n  skerry secrets ls\n  skerry secrets rm DATABASE_URL\n"}};
 
 // `init NAME` is about a new one, `secrets set NAME` about a secret.
 bool names_a_function(std::string_view path) { return path != "init" && path.find(' ') == std::string_view::npos; }
@@ -81,11 +86,9 @@ void Program::add(std::unique_ptr<Verb> verb) {
     name = path.substr(space + 1);
     CLI::App*& at = groups_[group];
     if (at == nullptr) {
-      std::string summary;
-      for (const auto& known : kGroupSummaries) {
-        if (known[0] == group) summary = known[1];
-      }
-      at = app_.add_subcommand(group, summary);
+      const auto* const known = std::find_if(std::begin(kGroups), std::end(kGroups), [&](const Group& g) { return g.name == group; });
+      at = app_.add_subcommand(group, known != std::end(kGroups) ? std::string(known->summary) : "");
+      if (known != std::end(kGroups)) at->footer(std::string(known->examples));
       at->require_subcommand(1);
     }
     parent = at;
@@ -160,6 +163,11 @@ int Program::parse_failure(const CLI::ParseError& error) {
     path = a->get_name() + (path.empty() ? "" : " " + path);
   Failure failure(Exit::kUsage, "usage", error.what(),
                   fmt::format("skerry {}{}--help", path, path.empty() ? "" : " "));
+  if (const auto verbs = at->get_subcommands({}); at != &app_ && !verbs.empty()) {
+    std::string words;
+    for (const CLI::App* sub : verbs) words += (words.empty() ? "" : ", ") + sub->get_name();
+    failure.message = fmt::format("{} wants one of {}", path, words);
+  }
   const std::vector<std::string> extra = app_.remaining(true);
   if (!extra.empty()) {
     std::vector<std::string> candidates;

@@ -65,7 +65,7 @@ Failure Session::with_suggestion(Failure failure, const std::string& name) {
     failure.hint = fmt::format("did you mean `{}`?", *guess);
   else
     failure.hint = names.empty() ? "nothing is shipped yet; `skerry ship` ships this folder"
-                                 : "`skerry ls` lists the functions";
+                                 : "";  // the message says already what lists them
   return failure;
 }
 

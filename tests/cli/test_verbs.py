@@ -39,6 +39,13 @@ def test_ls(cli, gateway):
     assert [f["name"] for f in cli.json("ls")["functions"]] == ["orders", "billing"]
 
 
+def test_a_function_without_a_revision_in_traffic_is_not_invoked(cli, gateway):
+    gateway.add_function("orders")
+    gateway.functions["orders"]["revision"] = None
+    error = cli.error("invoke", "orders", code=3)
+    assert "no revision in traffic" in error["message"] and "skerry revisions orders" in error["hint"]
+
+
 def test_get_shows_names_of_variables_but_not_values(cli, gateway):
     gateway.add_function("orders")
     out = cli.run("get", "orders").stdout
@@ -212,6 +219,12 @@ def test_secrets_refuse_bad_names_and_values(cli, gateway, tmp_path):
 # ---- reaching the gateway
 
 
+def test_a_group_of_verbs_has_examples_and_names_its_verbs(cli):
+    helped = cli.run("secrets", "--help").stdout
+    assert "skerry secrets set DATABASE_URL" in helped and "Exit codes" not in helped
+    assert "secrets wants one of set, ls, rm" in cli.run("secrets", code=2).stderr
+
+
 def test_unreachable_gateways(cli, tmp_path):
     cli.env["SKERRY_URL"] = f"unix:{tmp_path}/none.sock"
     error = cli.error("ls", code=5)
@@ -226,6 +239,20 @@ def test_unreachable_gateways(cli, tmp_path):
 def test_bad_gateway_urls(cli, url):
     cli.env["SKERRY_URL"] = url
     assert cli.error("ls", code=2)["code"] == "usage"
+
+
+@pytest.mark.parametrize("status, code", [(404, "no_such_function"), (421, "misdirected")])
+def test_the_port_where_functions_answer_is_not_taken_for_the_gateway(cli, gateway, status, code):
+    gateway.overrides[("GET", "/v1/functions")] = (status, json.dumps({"error": {"code": code, "message": "no function answers at this host", "request_id": "r"}}).encode())
+    error = cli.error("ls", code=5)
+    assert "not the gateway's API" in error["message"] and "8081" in error["hint"], error
+
+
+def test_a_ca_file_that_cannot_be_read_is_wrong_use(cli, gateway, tmp_path):
+    cli.env["SKERRY_URL"] = "https://localhost:1"
+    cli.env["SKERRY_CA"] = str(tmp_path / "none.pem")
+    error = cli.error("ls", code=2)
+    assert "none.pem" in error["message"] and "SKERRY_CA" in error["message"]
 
 
 def test_tokens(cli, gateway):
