@@ -5,6 +5,7 @@ export CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
 prefix=/usr/local/lib/skerry
 config=/etc/skerry/skerry.toml
 run_dir=/run/skerry
+lock=${SKERRY_LOCK:-/run/lock/skerry.lock}
 state_dir=/var/lib/skerry
 
 say() { printf '%s\n' "$*"; }
@@ -17,11 +18,16 @@ need_root() {
   exec sudo --preserve-env=HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy,CYCLES "$0" "$@"
 }
 
+# A value out of the JSON on standard input: field KEY [KEY ...]. Fails where there is none.
+field() {
+  python3 -c 'import functools, json, sys; print(functools.reduce(lambda at, key: at[key], sys.argv[1:], json.load(sys.stdin)))' "$@"
+}
+
 # Two at once would install over each other. The lock is a parent's of the script (-o): what the script leaves running does not hold it.
 one_at_a_time() {
   local code=0
   [ "${SKERRY_LOCKED:-}" = yes ] && return
-  SKERRY_LOCKED=yes flock -n -o -E 75 /run/lock/skerry.lock "$0" "$@" || code=$?
+  SKERRY_LOCKED=yes flock -n -o -E 75 "$lock" "$0" "$@" || code=$?
   [ "$code" != 75 ] || die "another \`make up\` or \`make down\` is running; wait for it to end"
   exit "$code"
 }

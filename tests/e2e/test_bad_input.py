@@ -188,6 +188,31 @@ def test_a_second_make_up_beside_a_first_is_refused(command):
     assert not result.stdout  # it ended before it did anything
 
 
+def test_two_make_ups_at_once_take_turns_by_refusal(tmp_path):
+    """Two real processes of one script that uses the lock of `make up`; what the first leaves running does not hold it."""
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    script = tmp_path / "script"
+    script.write_text(f'#!/usr/bin/env bash\nset -euo pipefail\n. "{ROOT}/scripts/lib.sh"\none_at_a_time "$@"\nsleep 600 >/dev/null 2>&1 &\n'
+                      f'echo "began $!"\nread -r _ <"{fifo}"\n')
+    script.chmod(0o755)
+    environment = dict(os.environ, SKERRY_LOCK=str(tmp_path / "lock"))
+    start = lambda: subprocess.Popen([script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    left = []
+    try:
+        for _ in range(2):
+            first = start()
+            left.append(int(first.stdout.readline().split()[1]))
+            second = start()
+            out, err = second.communicate(timeout=20)
+            assert second.returncode == 1 and "is running; wait for it to end" in err and not out, (out, err)
+            fifo.write_text("go\n")
+            assert first.wait(20) == 0, first.stderr.read()
+    finally:
+        for pid in left:
+            os.kill(pid, 9)
+
+
 # ---- CONTRACT.md section 3
 
 ENVIRONMENT = '''
