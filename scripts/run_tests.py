@@ -133,7 +133,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="skerry-test") as name:
         folder = pathlib.Path(name)
         if suites == ["lint"] or build(totals):
-            if {"integration", "e2e"} & set(suites):
+            if {"integration", "conformance", "security", "e2e"} & set(suites):  # these start containers
                 print("base images", flush=True)
                 status = run([ROOT / "images/build"], 1800)
                 if status != 0:
