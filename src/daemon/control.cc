@@ -17,6 +17,8 @@ namespace skerry {
 namespace {
 
 constexpr int64_t kRenewBeforeSeconds = 30 * 86'400;
+constexpr int64_t kLookAtCertificateEverySeconds = 3600;  // at most: clocks are set, machines sleep
+constexpr int64_t kRenewAgainSeconds = 60;                // after a failure
 constexpr auto kCollectUsageEvery = std::chrono::seconds(1);
 constexpr auto kCollectEvery = std::chrono::minutes(10);
 constexpr size_t kMaxPemBytes = 64 * 1024;
@@ -122,6 +124,7 @@ Control::Control(Loop& loop, const Logger& logger, const DaemonConfig& config, s
                  std::unique_ptr<TlsContext> tls)
     : loop_(loop),
       logger_(logger),
+      config_(config),
       store_(std::move(store)),
       vault_(std::move(vault)),
       blobs_(std::move(blobs)),
@@ -164,6 +167,7 @@ void Control::run(UniqueFd api, UniqueFd api_tls, UniqueFd watch) {
   });
   background_.spawn(collect_usage());
   background_.spawn(collect_garbage());
+  background_.spawn(renew_certificate());
 }
 
 void Control::stop() {
@@ -182,6 +186,37 @@ Task<void> Control::serve_tls(UniqueFd fd) {
   if (!co_await stream->accept(loop_.now() + std::chrono::seconds(10))) co_return;
   HttpConnection connection(std::move(stream), server_limits_, gateway_);
   co_await connection.serve(draining_);
+}
+
+// ---- certificates
+
+// Whether there is another than before.
+Result<bool> Control::take_new_certificate() {
+  TRY_ASSIGN(Identity identity, make_identity(*store_, config_, config_.state_dir + "/control"));
+  if (identity.certificate.certificate_pem == identity_.certificate.certificate_pem) return false;
+  TRY_ASSIGN(std::unique_ptr<TlsContext> tls, TlsContext::server(identity.certificate));
+  identity_ = std::move(identity);
+  tls_ = std::move(tls);  // connections hold what they began with
+  gateway_.set_ca(identity_.ca_pem);
+  deployer_.set_certificate({identity_.certificate.certificate_pem, identity_.certificate.key_pem});
+  return true;
+}
+
+Task<void> Control::renew_certificate() {
+  for (int64_t wait = 0;;) {
+    const auto left = seconds_until_expiry(identity_.certificate.certificate_pem);
+    if (wait == 0) wait = std::clamp<int64_t>(left.value_or(0) - kRenewBeforeSeconds + 1, 1, kLookAtCertificateEverySeconds);
+    co_await loop_.sleep_until(loop_.now() + std::chrono::seconds(std::exchange(wait, 0)));
+    auto renewed = take_new_certificate();
+    if (!renewed) {
+      logger_.error("the certificate cannot be renewed", {{"error", renewed.error().message()}});
+      wait = kRenewAgainSeconds;
+    } else if (*renewed) {
+      logger_.info("the certificate is renewed");
+      // An edge that is away gets it with its next snapshot.
+      if (auto told = co_await deployer_.publish_all(); !told) logger_.error("edges cannot be told of the new certificate", {{"error", told.error().message()}});
+    }
+  }
 }
 
 // ---- usage and garbage

@@ -48,9 +48,13 @@ class Control {
   Task<void> serve_tls(UniqueFd fd);
   Task<void> collect_usage();
   Task<void> collect_garbage();
+  // Runs for months: what expires is replaced while it runs, and edges are told.
+  Task<void> renew_certificate();
+  Result<bool> take_new_certificate();
 
   Loop& loop_;
   const Logger& logger_;
+  const DaemonConfig& config_;
   std::unique_ptr<Store> store_;
   Vault vault_;
   BlobStore blobs_;

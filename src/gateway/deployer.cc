@@ -119,6 +119,13 @@ Result<watch::Snapshot> Deployer::snapshot() {
   return s;
 }
 
+Task<Result<void>> Deployer::publish_all() {
+  CO_TRY_ASSIGN(const int64_t version, store_.next_number(kVersionKey));
+  CO_TRY_ASSIGN(watch::Snapshot whole, snapshot());
+  (void)co_await watch_.publish(std::move(whole), static_cast<uint64_t>(version), loop_.now() + kApplyTime);
+  co_return Result<void>{};
+}
+
 Task<bool> Deployer::publish(FunctionId id) {
   auto version = store_.next_number(kVersionKey);
   auto function = store_.find_function(id.str());

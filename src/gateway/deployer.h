@@ -64,6 +64,8 @@ class Deployer {
   Result<void> recover();
   Result<watch::Snapshot> snapshot();
   void set_certificate(CertificateText certificate) { certificate_ = std::move(certificate); }
+  // All that is in force, certificate included, to every edge that is there.
+  Task<Result<void>> publish_all();
 
   Task<std::expected<RevisionRow, ShipFailure>> ship(ShipRequest request, ShipProgress& progress);
   Task<Result<void>> rollback(FunctionRow function, std::string revision);

@@ -43,6 +43,8 @@ class Gateway final : public RequestHandler {
   Gateway(Loop& loop, const Logger& logger, Store& store, BlobStore& blobs, Deployer& deployer, WatchServer& watch, LogReader logs, GatewaySettings settings);
 
   Task<void> handle(Exchange& exchange) override;
+  // GET /v1/ca from now on.
+  void set_ca(std::string pem) { settings_.ca_pem = std::move(pem); }
 
  private:
   struct Call;  // one request, parsed

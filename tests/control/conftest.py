@@ -174,6 +174,7 @@ class Edge:
         self.answers_verify = True
         self.on_verify = lambda revision: None
         self.verified = []
+        self.snapshot = None  # the first of the last connection
         self.socket = None
         self.thread = None
         self.changed = threading.Condition()
@@ -183,7 +184,7 @@ class Edge:
         self.socket.connect(str(self.control.run / "watch.sock"))
         self.thread = threading.Thread(target=self.follow, args=(self.socket,), daemon=True)
         self.thread.start()
-        self.expect("snapshot")
+        self.snapshot = self.expect("snapshot")
         return self
 
     def leave(self):

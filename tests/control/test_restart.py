@@ -3,9 +3,12 @@ import hashlib
 import os
 import pathlib
 import signal
+import socket
+import ssl
 import stat
 import subprocess
 import threading
+import time
 
 from conftest import PROGRAM, wait_for
 
@@ -140,6 +143,41 @@ def test_a_master_key_that_others_can_read_is_refused(made):
 def test_a_wrong_configuration_is_named(made):
     made.config.write_text(made.config.read_text() + "colour = 1\n")
     assert "colour" in start_and_fail(made)
+
+
+def certificate_that_expires_soon(made, seconds):
+    """In place of the server's own, signed by the same CA: it is to be renewed `seconds` from now, 30 days before its end."""
+    folder = made.state / "control"
+    end = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 30 * 86400 + seconds))
+    work = made.folder / "ca"
+    work.mkdir()
+    (work / "index").touch()
+    (work / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={work}/index\nnew_certs_dir={work}\nserial={work}/serial\ndefault_md=sha256\npolicy=p\nrand_serial=yes\n[p]\n"
+                               "commonName=optional\n[x]\nsubjectAltName=DNS:*.skerry.localhost,DNS:skerry.localhost,DNS:localhost,IP:127.0.0.1\n")
+    run = lambda *words: subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+    run("req", "-new", "-key", folder / "server.key", "-subj", "/CN=skerry.localhost", "-out", work / "csr")
+    run("ca", "-batch", "-config", work / "conf", "-extensions", "x", "-notext", "-cert", folder / "ca.pem", "-keyfile", folder / "ca.key", "-in", work / "csr", "-enddate", end,
+        "-out", work / "pem")
+    whole = (work / "pem").read_text() + (folder / "ca.pem").read_text()
+    (folder / "server.pem").write_text(whole)
+    return whole
+
+
+def test_a_certificate_is_renewed_while_control_runs(made, edge):
+    made.seed("orders")
+    made.stop()
+    old = certificate_that_expires_soon(made, 4)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    made.start([("api_tls", listener)])
+    assert edge.connect().snapshot["tls"]["certificate"] == old
+    renewed = edge.expect("snapshot", timeout=60)
+    assert renewed["tls"]["certificate"] != old and [f["name"] for f in renewed["functions"]] == ["orders"]
+    assert (made.state / "control" / "server.pem").read_text() == renewed["tls"]["certificate"]
+    # The API serves it as well, under the CA that clients know.
+    context = ssl.create_default_context(cafile=made.state / "control" / "ca.pem")
+    with listener, socket.create_connection(listener.getsockname(), 10) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
+        assert ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True)) in renewed["tls"]["certificate"]
 
 
 def test_one_controls_files_are_for_control_only(control):
