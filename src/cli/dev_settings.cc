@@ -8,10 +8,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
 
 #include "base/unique_fd.h"
+#include "manifest/tomlpp.h"
 #include "os/tcp.h"
 
 namespace skerry::cli {
@@ -78,7 +77,7 @@ Outcome<DevPrograms> find_programs(const std::string& own_folder) {
 
 std::string images_folder(std::string_view machine_config) {
   if (const char* given = std::getenv("SKERRY_IMAGES"); given != nullptr && *given != '\0') return given;
-  const toml::parse_result parsed = toml::parse(machine_config);
+  const toml::parse_result parsed = safe_toml::parse(machine_config);
   if (parsed) {
     if (const auto folder = parsed.table()["images_dir"].value<std::string>()) return *folder;
   }
@@ -154,7 +153,7 @@ std::optional<AddressRange> parse_subnet(std::string_view text) {
 }
 
 Result<std::string> dev_configuration(const DevSettings& settings, std::string_view machine_config) {
-  toml::parse_result machine = toml::parse(machine_config);
+  toml::parse_result machine = safe_toml::parse(machine_config);
   if (!machine)
     return fail(ErrorCode::kInvalidArgument, "{} line {}: {}", kMachineConfig,
                 machine.error().source().begin.line, machine.error().description());

@@ -5,12 +5,11 @@
 
 #include <filesystem>
 #include <fstream>
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
 
 #include "cli/dev_dotenv.h"
 #include "cli/dev_secrets.h"
 #include "cli/dev_settings.h"
+#include "manifest/tomlpp.h"
 #include "os/tcp.h"
 
 namespace skerry::cli {
@@ -225,7 +224,7 @@ DevSettings settings() {
 TEST(DevConfiguration, IsOnLoopbackWithEverythingOfItsOwn) {
   const auto text = dev_configuration(settings(), "");
   ASSERT_TRUE(text);
-  const auto parsed = toml::parse(*text);
+  const auto parsed = safe_toml::parse(*text);
   ASSERT_TRUE(parsed) << *text;
   const toml::table& t = parsed.table();
   EXPECT_EQ(t["listen"].value<std::string>(), "127.0.0.1");
@@ -247,7 +246,7 @@ TEST(DevConfiguration, TakesUsersCapsAndBuildSettingsFromTheMachineAndNothingEls
                                       "[ports]\nhttps = 443\n[limits]\nmemory_mb = 1024\nships_per_hour = 5\n"
                                       "[users]\nedge = \"1:2\"\n[build]\nsources = [\"/wheels\"]\n");
   ASSERT_TRUE(text);
-  const auto parsed = toml::parse(*text);
+  const auto parsed = safe_toml::parse(*text);
   ASSERT_TRUE(parsed) << *text;
   const toml::table& t = parsed.table();
   EXPECT_EQ(t["listen"].value<std::string>(), "127.0.0.1");

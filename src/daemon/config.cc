@@ -6,9 +6,8 @@
 
 #include <charconv>
 #include <set>
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
 
+#include "manifest/tomlpp.h"
 #include "os/file.h"
 
 namespace skerry {
@@ -119,7 +118,7 @@ void default_user(const char* name, ProcessUser& out) {
 }  // namespace
 
 Result<DaemonConfig> parse_config(const std::string& text, const std::string& name) {
-  const toml::parse_result parsed = toml::parse(text, name);
+  const toml::parse_result parsed = safe_toml::parse(text, name);
   if (!parsed) return fail(ErrorCode::kInvalidArgument, "{} line {}: {}", name, parsed.error().source().begin.line, parsed.error().description());
   DaemonConfig c;
   default_user("skerry-edge", c.edge);

@@ -143,6 +143,10 @@ def test_a_master_key_that_others_can_read_is_refused(made):
 def test_a_wrong_configuration_is_named(made):
     made.config.write_text(made.config.read_text() + "colour = 1\n")
     assert "colour" in start_and_fail(made)
+    good = made.config.read_text().replace("colour = 1\n", "")
+    for bad in ("[[[", "\u0100 = 1", "[=]"):  # toml++ is undone by these
+        made.config.write_text(good + bad + "\n")
+        assert str(made.config) in start_and_fail(made), bad
 
 
 def certificate_that_expires_soon(made, seconds):
