@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -89,12 +90,11 @@ std::string kernel_release() {
 std::vector<Finding> check_kernel(const std::string& root, const std::string& release) {
   std::vector<Finding> out;
   const auto version = version_of(release);
-  out.push_back(
-      version < std::pair(5, 12)
-          ? Finding{"kernel", Health::kMissing, release,
-                    "Linux 5.12 or newer is needed (mount_setattr, openat2); Debian 12 has 6.1"}
-          : one("kernel", version >= std::pair(6, 0), Health::kWarning, release,
-                "Linux 6.0 or newer starts containers 10 ms faster (favordynmods)"));
+  out.push_back(version < std::pair(5, 12)
+                    ? Finding{"kernel", Health::kMissing, release,
+                              "Linux 5.12 or newer is needed (mount_setattr, openat2); Debian 12 has 6.1"}
+                    : one("kernel", version >= std::pair(6, 0), Health::kWarning, release,
+                          "Linux 6.0 or newer starts containers 10 ms faster (favordynmods)"));
   std::string missing;
   std::error_code ec;
   for (const char* name : {"user", "pid", "mnt", "net", "ipc", "uts", "cgroup"}) {
@@ -175,12 +175,15 @@ std::vector<Finding> check_features(const std::string& root) {
     const json::value* ok = f.if_contains("ok");
     const bool there = ok != nullptr && ok->is_bool() && ok->get_bool();
     const std::string detail = text("detail"), replaced_by = text("replaced_by");
-    out.push_back(one("kernel: " + text("feature"), there, replaced_by.empty() ? Health::kMissing : Health::kWarning,
+    out.push_back(one("kernel: " + text("feature"), there,
+                      replaced_by.empty() ? Health::kMissing : Health::kWarning,
                       there && detail.empty() ? "there" : detail,
-                      replaced_by.empty() ? "a kernel that has it, and lets it be used: Debian 12's" : "without it: " + replaced_by));
+                      replaced_by.empty() ? "a kernel that has it, and lets it be used: Debian 12's"
+                                          : "without it: " + replaced_by));
   }
   if (out.empty())
-    out.push_back({"kernel: features", Health::kWarning, "not probed", "`make up` probes them; or, as root, `skerry-sandboxd doctor`"});
+    out.push_back({"kernel: features", Health::kWarning, "not probed",
+                   "`make up` probes them; or, as root, `skerry-sandboxd doctor`"});
   return out;
 }
 
@@ -252,7 +255,7 @@ std::vector<Finding> check_resources(const std::string& root) {
   return out;
 }
 
-std::vector<Finding> check_ports() {
+std::vector<Finding> check_ports(std::span<const int64_t> own) {
   std::vector<Finding> out;
   for (const uint16_t port : {uint16_t{8443}, uint16_t{8080}, uint16_t{8081}}) {
     const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -266,9 +269,13 @@ std::vector<Finding> check_ports() {
     static_assert(sizeof generic == sizeof at);
     __builtin_memcpy(&generic, &at, sizeof at);
     const bool free = fd && ::bind(fd.get(), &generic, sizeof generic) == 0;
-    out.push_back(one(
-        fmt::format("port {}", port), free, Health::kWarning, free ? "free" : "in use",
-        "fine if it is Skerry's own (`skerry status`); else choose another port in /etc/skerry/skerry.toml"));
+    const bool ours = std::find(own.begin(), own.end(), port) != own.end();
+    out.push_back(one(fmt::format("port {}", port), free || ours, Health::kWarning,
+                      free   ? "free"
+                      : ours ? "in use, by Skerry"
+                             : "in use",
+                      "by something that is not the configured gateway; `ss -ltnp` names it, [ports] in "
+                      "/etc/skerry/skerry.toml chooses another"));
   }
   return out;
 }

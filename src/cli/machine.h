@@ -2,6 +2,7 @@
 // Reads only; needs no gateway and no root.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ struct Finding {
 [[nodiscard]] std::vector<Finding> check_features(const std::string& root);
 [[nodiscard]] std::vector<Finding> check_programs(const std::string& path_variable);
 [[nodiscard]] std::vector<Finding> check_resources(const std::string& root);
-[[nodiscard]] std::vector<Finding> check_ports();
+// `own`: what the Skerry of this machine says that it listens on.
+[[nodiscard]] std::vector<Finding> check_ports(std::span<const int64_t> own);
 [[nodiscard]] std::vector<Finding> check_names();
 
 [[nodiscard]] std::string kernel_release();

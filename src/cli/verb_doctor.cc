@@ -34,9 +34,9 @@ class DoctorVerb final : public Verb {
     const std::string release = kernel_release();
     const char* path = std::getenv("PATH");
     std::vector<Finding> findings;
-    for (auto& group : {check_kernel("", release), check_cgroups(""), check_network("", release), check_features(""),
-                        check_programs(path == nullptr ? "" : path), check_resources(""), check_ports(),
-                        check_names(), check_gateway(session)}) {
+    for (auto& group : {check_kernel("", release), check_cgroups(""), check_network("", release),
+                        check_features(""), check_programs(path == nullptr ? "" : path), check_resources(""),
+                        check_ports(own_ports(session)), check_names(), check_gateway(session)}) {
       findings.insert(findings.end(), group.begin(), group.end());
     }
     size_t missing = 0;
@@ -66,6 +66,21 @@ class DoctorVerb final : public Verb {
     t.print_line(fmt::format("{} {:<20} {}", t.styled_out(style, fmt::format("{:<7}", word(f.health))),
                              f.name, visible(f.found)));
     if (!f.fix.empty()) t.print_line(fmt::format("        {}", f.fix));
+  }
+
+  // Those of the configured gateway, when it is on this machine and tells.
+  static std::vector<int64_t> own_ports(Session& session) {
+    const auto config = session.config();
+    if (!config) return {};
+    auto endpoint = parse_endpoint((*config)->url);
+    if (!endpoint || !endpoint->is_local()) return {};
+    Gateway gateway(**config, std::move(*endpoint));
+    const auto status = gateway.get("/v1/status");
+    if (!status || !status->is_object()) return {};
+    std::vector<int64_t> ports;
+    for (const auto& port : object_at(status->get_object(), "ports"))
+      ports.push_back(number_at(object_at(status->get_object(), "ports"), port.key()));
+    return ports;
   }
 
   static std::vector<Finding> check_gateway(Session& session) {

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 
@@ -348,6 +349,24 @@ def test_init_refuses(cli):
     assert "did you mean `python`?" in cli.run("init", "--lang", "pyton", "x", code=2).stderr
     assert "`hello-world` would do" in cli.run("init", "--lang", "go", "Hello_World", code=2).stderr
     assert "--lang" in cli.run("init", "x", code=2).stderr
+
+
+def test_doctor_knows_the_ports_of_the_gateway_of_this_machine(cli, gateway):
+    taken = []
+    try:
+        for port in (8443, 8080):  # one that the gateway names, and one that it does not
+            try:
+                taken.append(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                pass  # in use already, which is as good
+        gateway.overrides[("GET", "/v1/status")] = (200, json.dumps({"ports": {"https": 8443, "http": 1, "api": 2}}).encode())
+        done = subprocess.run([BINARY, "doctor", "--json"], env=cli.env, capture_output=True, text=True, timeout=TIMEOUT_S)
+        findings = {f["name"]: f for f in json.loads(done.stdout)["findings"]}
+        assert (findings["port 8443"]["health"], findings["port 8443"]["found"]) == ("ok", "in use, by Skerry")
+        assert findings["port 8080"]["health"] == "warning" and "ss -ltnp" in findings["port 8080"]["fix"]
+    finally:
+        for server in taken:
+            server.close()
 
 
 def test_doctor_works_without_a_gateway(cli):
