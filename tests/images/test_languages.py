@@ -177,11 +177,11 @@ def test_go_functions_find_what_they_need(roots, network):
 
 
 def test_go_builder_has_a_warm_standard_library(roots):
-    """With the cache of the image as the only one, net/http and its dependencies are not compiled again."""
+    """With the cache of the image as the only one, net/http and its dependencies are not compiled again, nor what the shim's generator needs."""
     root = roots("go-build")
     project = workplace(root, "warm")
     (project / "go.mod").write_text("module warm\n\ngo 1.24\n")
-    (project / "main.go").write_text('package main\n\nimport (\n\t"encoding/json"\n\t"log/slog"\n\t"net/http"\n)\n\nfunc main() { slog.Info("x", "e", json.Valid(nil), "h", http.StatusOK) }\n')
+    (project / "main.go").write_text('package main\n\nimport (\n\t"encoding/json"\n\t"go/parser"\n\t"log/slog"\n\t"net/http"\n)\n\nfunc main() { slog.Info("x", "e", json.Valid(nil), "h", http.StatusOK, "p", parser.AllErrors) }\n')
     commands = root.run("sh", "-c", "go build -trimpath -x -o /dev/null . 2>&1", cwd="/tmp/warm",
                         env=GO | {"GOCACHE": own_cache(root, "warm")})
     compiled = [line for line in commands.splitlines() if "/compile " in line]

@@ -13,8 +13,9 @@ from ..recipe import Recipe
 
 # The flags that the contract names for builds of functions; other flags would miss the cache.
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOCACHE": "/var/cache/go-build", "GOTOOLCHAIN": "local", "GOFLAGS": "-trimpath", "GOPATH": "/tmp/go"}
+# What functions use; and go/*, of which the generator of the shim is made, in every build.
 WARMED = ["bufio", "bytes", "compress/gzip", "context", "crypto/hmac", "crypto/rand", "crypto/sha256", "crypto/tls", "database/sql", "embed",
-          "encoding/base64", "encoding/csv", "encoding/hex", "encoding/json", "encoding/xml", "errors", "expvar", "flag", "fmt", "hash/fnv",
+          "encoding/base64", "encoding/csv", "encoding/hex", "encoding/json", "encoding/xml", "errors", "expvar", "flag", "fmt", "go/ast", "go/parser", "go/token", "hash/fnv",
           "html/template", "io", "log", "log/slog", "maps", "math/rand/v2", "mime/multipart", "net", "net/http", "net/http/httptest",
           "net/http/httputil", "net/http/pprof", "os", "os/exec", "os/signal", "path/filepath", "regexp", "runtime/debug", "slices", "sort",
           "strconv", "strings", "sync", "sync/atomic", "testing", "text/tabwriter", "text/template", "time", "unicode/utf8"]
