@@ -106,8 +106,8 @@ class InvokeVerb final : public Verb {
       request.headers.push_back(
           {"Content-Type", json::parse(request.body) ? "application/json" : "text/plain; charset=utf-8"});
     if (timeout_.empty() || timeout_.size() > 6 ||
-        timeout_.find_first_not_of("0123456789") != std::string::npos)
-      return usage_error("--timeout: `{}` is not a number of seconds", timeout_);
+        timeout_.find_first_not_of("0123456789") != std::string::npos || std::stol(timeout_) == 0)
+      return usage_error("--timeout: `{}` is not a number of seconds from 1", timeout_);
     request.total_timeout = std::chrono::seconds(std::stol(timeout_));
     return {};
   }

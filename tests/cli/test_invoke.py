@@ -116,7 +116,7 @@ def test_invoke_exit_codes_and_json(cli, ingress):
 
 
 def test_invoke_refuses_bad_input(cli, ingress):
-    for args in (["--path", "/a b"], ["--path", "/a\r\nX: 1"], ["--method", "get it"], ["--header", "nonsense"], ["--header", "A: b\r\nC: d"], ["--data", "@/no/such"], ["--timeout", "soon"]):
+    for args in (["--path", "/a b"], ["--path", "/a\r\nX: 1"], ["--method", "get it"], ["--header", "nonsense"], ["--header", "A: b\r\nC: d"], ["--data", "@/no/such"], ["--timeout", "soon"], ["--timeout", "0"]):
         cli.run("invoke", "orders", *args, code=2)
     assert Function.seen == []
 
