@@ -79,7 +79,9 @@ Failure Gateway::failure_of(const json::object& error, int status) {
   if (code == "no_such_function" || code == "misdirected") {
     failure.exit = Exit::kUnreachable;
     failure.message = "this is where functions answer, not the gateway's API";
-    failure.hint = "check SKERRY_URL or `skerry config`: the API has a port of its own, 8081 unless its operator chose another";
+    failure.hint =
+        "check SKERRY_URL or `skerry config`: the API has a port of its own, 8081 unless its operator chose "
+        "another";
   }
   if (const json::value* details = error.if_contains("details"); details != nullptr && details->is_object())
     failure.details = details->get_object();

@@ -27,10 +27,13 @@ struct Group {
   std::string_view examples;
 };
 constexpr Group kGroups[] = {{"secrets", "Secrets that functions receive in their environment",
-                              "Examples:\n  skerry secrets set DATABASE_URL\n  skerry secrets ls\n  skerry secrets rm DATABASE_URL\n"}};
+                              "Examples:\n  skerry secrets set DATABASE_URL\n  skerry secrets ls\n  skerry "
+                              "secrets rm DATABASE_URL\n"}};
 
 // `init NAME` is about a new one, `secrets set NAME` about a secret.
-bool names_a_function(std::string_view path) { return path != "init" && path.find(' ') == std::string_view::npos; }
+bool names_a_function(std::string_view path) {
+  return path != "init" && path.find(' ') == std::string_view::npos;
+}
 
 // The whole command line: the tree of apps, the verbs, and the --json that each has.
 class Program {
@@ -86,7 +89,8 @@ void Program::add(std::unique_ptr<Verb> verb) {
     name = path.substr(space + 1);
     CLI::App*& at = groups_[group];
     if (at == nullptr) {
-      const auto* const known = std::find_if(std::begin(kGroups), std::end(kGroups), [&](const Group& g) { return g.name == group; });
+      const auto* const known = std::find_if(std::begin(kGroups), std::end(kGroups),
+                                             [&](const Group& g) { return g.name == group; });
       at = app_.add_subcommand(group, known != std::end(kGroups) ? std::string(known->summary) : "");
       if (known != std::end(kGroups)) at->footer(std::string(known->examples));
       at->require_subcommand(1);
@@ -121,8 +125,10 @@ VerbShape Program::shape(const Entry& entry) {
     } else if (kind == "FILE") {
       value.offer = Offer::kFiles;
     }
-    if (is_argument) out.arguments.push_back(std::move(value));
-    else if (option->get_items_expected_max() > 0) out.valued.push_back(std::move(value));
+    if (is_argument)
+      out.arguments.push_back(std::move(value));
+    else if (option->get_items_expected_max() > 0)
+      out.valued.push_back(std::move(value));
   }
   return out;
 }

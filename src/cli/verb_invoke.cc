@@ -48,9 +48,12 @@ class InvokeVerb final : public Verb {
     HttpRequest request;
     TRY(prepare(request));
     TRY_ASSIGN(const json::object function, session.function(name_));
-    if (const json::value* in_traffic = function.if_contains("revision"); in_traffic != nullptr && in_traffic->is_null())
-      return std::unexpected(Failure(Exit::kNotFound, "not_in_traffic", fmt::format("`{}` has no revision in traffic: none of its ships has succeeded yet", name_),
-                                     fmt::format("`skerry revisions {}` says why", name_)));
+    if (const json::value* in_traffic = function.if_contains("revision");
+        in_traffic != nullptr && in_traffic->is_null())
+      return std::unexpected(
+          Failure(Exit::kNotFound, "not_in_traffic",
+                  fmt::format("`{}` has no revision in traffic: none of its ships has succeeded yet", name_),
+                  fmt::format("`skerry revisions {}` says why", name_)));
     TRY_ASSIGN(Gateway* const gateway, session.gateway());
     std::string base = text_at(function, "url");
     while (base.ends_with('/')) base.pop_back();

@@ -26,14 +26,15 @@ std::string names_at(const json::object& answer, std::string_view key) {
   return names;
 }
 
-// The secret is changed; that a function does not start with it is told, and fails a script that counts on it.
+// The secret is changed; that a function does not start with it is told, and fails a script that counts on
+// it.
 Exit tell_failures(const Terminal& t, const json::object& answer, std::string_view meanwhile) {
   const json::array& failed = array_at(answer, "failed");
   for (const json::value& item : failed) {
     if (!item.is_object()) continue;
     const std::string function = visible(text_at(item.get_object(), "function"));
-    t.warn(fmt::format("{} does not start with it and {}: {}; `skerry logs {}` says more", function, meanwhile,
-                       visible(text_at(item.get_object(), "message")), function));
+    t.warn(fmt::format("{} does not start with it and {}: {}; `skerry logs {}` says more", function,
+                       meanwhile, visible(text_at(item.get_object(), "message")), function));
   }
   return failed.empty() ? Exit::kOk : Exit::kBuildFailed;
 }

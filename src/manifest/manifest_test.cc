@@ -59,7 +59,8 @@ deny = []
 )",
                                      "func.toml");
   ASSERT_TRUE(parsed.ok()) << all_text(parsed.diagnostics);
-  ASSERT_EQ(parsed.diagnostics.size(), 2U) << all_text(parsed.diagnostics);  // bindings that nothing serves yet
+  ASSERT_EQ(parsed.diagnostics.size(), 2U)
+      << all_text(parsed.diagnostics);  // bindings that nothing serves yet
   for (const std::string_view key : {"storage.kv.CACHE", "telnyx.binding"}) {
     const Diagnostic* d = find(parsed.diagnostics, key);
     ASSERT_NE(d, nullptr) << key;

@@ -1,4 +1,5 @@
-// toml++, made safe to feed. Whoever includes it includes this and never the library itself, and parses with safe_toml::parse().
+// toml++, made safe to feed. Whoever includes it includes this and never the library itself, and parses with
+// safe_toml::parse().
 //
 // SECURITY: toml++ 3.3 has undefined behaviour where text alone can lead. Its assertions (`[[[` reaches one)
 // become promises to the compiler with NDEBUG, and its table of white space marks as unreachable what
@@ -11,7 +12,9 @@
 
 namespace safe_toml {
 struct ParserGaveUp {};
-[[noreturn]] inline void parser_gave_up() { throw ParserGaveUp{}; }
+[[noreturn]] inline void parser_gave_up() {
+  throw ParserGaveUp{};
+}
 }  // namespace safe_toml
 
 #define TOML_EXCEPTIONS 0
@@ -36,7 +39,8 @@ inline toml::parse_result parse(std::string_view text, std::string_view name = {
   try {
     return toml::parse(text, name);
   } catch (const ParserGaveUp&) {
-    return toml::parse_result{toml::parse_error{std::string("a table's name is expected after '['"), toml::source_region{}}};
+    return toml::parse_result{
+        toml::parse_error{std::string("a table's name is expected after '['"), toml::source_region{}}};
   }
 }
 }  // namespace safe_toml
