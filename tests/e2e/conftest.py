@@ -48,7 +48,8 @@ class Skerry:
         self.config = self.folder / "skerry.toml"
         self.config.write_text(
             f'state_dir = "{self.state}"\nrun_dir = "{self.run}"\nimages_dir = "{IMAGES}"\nshims_dir = "{ROOT / "shims"}"\ntag = "{self.tag}"\n'
-            f'subnet = "198.19.0.0/16"\n[ports]\nhttps = {self.https}\nhttp = {self.http}\napi = {self.api}\n')
+            f'subnet = "198.19.0.0/16"\n[ports]\nhttps = {self.https}\nhttp = {self.http}\napi = {self.api}\n'
+            '[limits]\nships_per_hour = 3600\n')  # many tests share one; the bound itself is tested in tests/control
         self.process = None
         self.start()
 

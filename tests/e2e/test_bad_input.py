@@ -188,6 +188,15 @@ def test_a_second_make_up_beside_a_first_is_refused(command):
     assert not result.stdout  # it ended before it did anything
 
 
+@pytest.mark.parametrize("arguments", [["get"], ["invoke"], ["logs"], ["revisions"], ["env"], ["rollback", "1"], ["rm", "--yes"], ["usage", "--function"], ["secrets", "ls", "--only"]])
+def test_a_mistyped_function_name_is_guessed(skerry, arguments):
+    assert skerry.ship(None, **{"func.toml": MANIFEST.format("spelled"), "func.py": HELLO_PYTHON}).returncode == 0
+    words = ["rollback", "speled", "1"] if arguments[0] == "rollback" else [*arguments, "speled"]
+    result = skerry.cli(*words, check=False)
+    assert result.returncode == 3 and "`speled`" in result.stderr and "did you mean `spelled`?" in result.stderr, result.stderr
+    assert skerry.get("spelled")["name"] == "spelled"
+
+
 def test_two_make_ups_at_once_take_turns_by_refusal(tmp_path):
     """Two real processes of one script that uses the lock of `make up`; what the first leaves running does not hold it."""
     fifo = tmp_path / "go"
