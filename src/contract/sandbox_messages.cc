@@ -41,7 +41,7 @@ struct Out {
 void fields(auto& io, auto& m)
   requires requires { m.slot_us; }
 {
-  io.num(m.request), io.id(m.id), io.num(m.slot_us), io.num(m.mount_us), io.num(m.process_us), io.num(m.prestarted);
+  io.num(m.request), io.id(m.id), io.num(m.slot_us), io.num(m.mount_us), io.num(m.process_us), io.num(m.prestarted), io.num(m.address);
 }
 void fields(auto& io, auto& m)
   requires requires { m.phase; }
@@ -56,7 +56,7 @@ void fields(auto& io, auto& m)
 void fields(auto& io, auto& m)
   requires requires { m.label; }
 {
-  io.num(m.request), io.id(m.id), io.text(m.label, kLabelBytes);
+  io.num(m.request), io.id(m.id), io.text(m.label, kLabelBytes), io.num(m.address);
 }
 void fields(auto& io, auto& m)
   requires requires { m.memory_bytes; }

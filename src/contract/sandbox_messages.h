@@ -72,6 +72,7 @@ struct Started {
   uint32_t mount_us = 0;
   uint32_t process_us = 0;
   bool prestarted = false;  // a spare became it
+  uint32_t address = 0;     // of its end of its link to the host, IPv4, host byte order
 };
 // Nothing was started, nothing is left over. `phase` is one of: plan, slot, mount, cgroup, secrets, process.
 struct StartFailed {
@@ -95,6 +96,7 @@ struct Listed {
   uint64_t request = 0;
   std::string id;
   std::string label;
+  uint32_t address = 0;  // as in Started
 };
 struct Sockets {  // fds: the sockets
   uint64_t request = 0;

@@ -1,5 +1,6 @@
 #include "daemon/config.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
@@ -9,11 +10,14 @@
 
 #include "manifest/tomlpp.h"
 #include "os/file.h"
+#include "os/tcp.h"
 
 namespace skerry {
 namespace {
 
 constexpr size_t kMaxConfigBytes = 1 << 20;
+constexpr size_t kMaxResolvers = 3;
+constexpr uint16_t kDnsPort = 53;
 
 // Reads one table key by key and remembers the first complaint.
 class TableReader {
@@ -54,6 +58,15 @@ class TableReader {
       if (!value) return complain(item, key, "must be a list of strings");
       out.push_back(*value);
     }
+  }
+  // Addresses of servers, with a port or without.
+  void endpoints(const char* key, uint16_t default_port, size_t max, std::vector<std::string>& out) {
+    strings(key, out);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return;
+    if (out.size() > max) complain(*node, key, fmt::format("has {} entries, at most {}", out.size(), max));
+    for (const std::string& text : out)
+      if (const auto parsed = parse_endpoint(text, default_port); !parsed) complain(*node, key, parsed.error().message());
   }
   void pairs(const char* key, std::vector<std::pair<std::string, std::string>>& out) {
     const toml::node* node = take(key);
@@ -181,9 +194,31 @@ Result<DaemonConfig> parse_config(const std::string& text, const std::string& na
     r.pairs("mirrors", c.registries.mirrors);
     r.finish();
   }
+  if (const toml::table* dns = top.table("dns")) {
+    TableReader r(*dns, "dns.", error, name);
+    r.endpoints("resolvers", kDnsPort, kMaxResolvers, c.dns_resolvers);
+    r.finish();
+  }
   top.finish();
   if (!error.empty()) return fail(ErrorCode::kInvalidArgument, "{}", error);
   return c;
+}
+
+std::string ContainerNetwork::gateway_text() const {
+  return fmt::format("{}.{}.{}.{}", gateway >> 24, (gateway >> 16) & 255, (gateway >> 8) & 255, gateway & 255);
+}
+
+Result<ContainerNetwork> container_network(const DaemonConfig& config) {
+  constexpr std::string_view kPrefix = "/16";
+  const std::string& text = config.subnet;
+  in_addr parsed{};
+  if (!text.ends_with(kPrefix) || ::inet_pton(AF_INET, text.substr(0, text.size() - kPrefix.size()).c_str(), &parsed) != 1)
+    return fail(ErrorCode::kInvalidArgument, "subnet `{}` must be a.b.0.0/16", text);
+  ContainerNetwork out;
+  out.network = ntohl(parsed.s_addr);
+  if ((out.network & ~out.mask) != 0) return fail(ErrorCode::kInvalidArgument, "subnet `{}` must be a.b.0.0/16", text);
+  out.gateway = out.network + 1;
+  return out;
 }
 
 Result<DaemonConfig> read_config(const std::string& path, ConfigFile file) {

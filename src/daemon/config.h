@@ -49,7 +49,19 @@ struct DaemonConfig {
   int64_t build_memory_mb = 3072;
   int64_t build_timeout_ms = 600'000;
   RegistrySettings registries;  // [registries]: of container images
+  // [dns]: whom the containers' names are asked of; none: the resolvers of the host's /etc/resolv.conf.
+  std::vector<std::string> dns_resolvers;
 };
+
+// The addresses that containers have, host byte order.
+struct ContainerNetwork {
+  uint32_t network = 0;
+  uint32_t mask = 0xFFFF0000;
+  uint32_t gateway = 0;  // the host's, on the other end of each container's link
+  [[nodiscard]] std::string gateway_text() const;
+  [[nodiscard]] bool holds(uint32_t address) const { return (address & mask) == network && address != gateway; }
+};
+Result<ContainerNetwork> container_network(const DaemonConfig& config);
 
 // `path` need not exist when `required` is kNo: then the defaults stand.
 enum class ConfigFile : uint8_t { kOptional, kRequired };

@@ -1,5 +1,7 @@
 #include "daemon/edge.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 
 #include "net/certificates.h"
@@ -38,29 +40,35 @@ std::vector<sandbox::SpareOrder> spares_for(const std::vector<FunctionConfig>& f
   return spares;
 }
 
+dns::ForwarderSettings resolver_settings(const DaemonConfig& config, const ContainerNetwork& network) {
+  dns::ForwarderSettings s;
+  s.zone.gateway = network.gateway;
+  for (const char c : config.domain) s.zone.domain += c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  s.network = network.network;
+  s.mask = network.mask;
+  for (const std::string& text : config.dns_resolvers)
+    if (auto address = parse_endpoint(text, dns::kDnsPort)) s.servers.push_back(*address);  // read_config has refused others
+  return s;
+}
+
 }  // namespace
 
 // One client connection's handler: adds who calls to what it asks.
 class Edge::Caller final : public RequestHandler {
  public:
-  Caller(Proxy& proxy, const std::string& peer, std::string_view scheme) : proxy_(proxy), peer_(peer), scheme_(scheme) {
-    // "203.0.113.7:4711" or "[::1]:4711" without its port.
-    const size_t colon = peer_.rfind(':');
-    if (colon != std::string::npos) peer_.resize(colon);
-    if (peer_.starts_with('[') && peer_.ends_with(']')) peer_ = peer_.substr(1, peer_.size() - 2);
-  }
-  Task<void> handle(Exchange& exchange) override { return proxy_.handle(exchange, peer_, scheme_); }
+  Caller(Proxy& proxy, const Peer& peer) : proxy_(proxy), peer_(peer) {}
+  Task<void> handle(Exchange& exchange) override { return proxy_.handle(exchange, peer_); }
 
  private:
   Proxy& proxy_;
-  std::string peer_;
-  std::string_view scheme_;
+  const Peer& peer_;
 };
 
-Edge::Edge(Loop& loop, const Logger& logger, const DaemonConfig& config, std::unique_ptr<meter::Journal> journal)
+Edge::Edge(Loop& loop, const Logger& logger, const DaemonConfig& config, const ContainerNetwork& network, std::unique_ptr<meter::Journal> journal)
     : loop_(loop),
       logger_(logger),
       config_(config),
+      network_(network),
       function_log_(loop.clock(), logger, config.state_dir + "/logs", config.location),
       driver_(loop, logger, function_log_, config.run_dir),
       dispatcher_(loop, driver_, static_cast<size_t>(config.max_instances)),
@@ -69,49 +77,67 @@ Edge::Edge(Loop& loop, const Logger& logger, const DaemonConfig& config, std::un
       proxy_(loop, access_log_, proxy_settings_, *this, *this),
       journal_(std::move(journal)),
       watch_(loop, logger, config.run_dir + "/watch.sock", config.state_dir + "/edge", *this),
+      resolver_(loop, logger, resolver_settings(config, network)),
       connections_(loop),
+      calls_(loop),
       background_(loop) {
   server_limits_.max_body_bytes = limits::kRequestBodyBytes;
   driver_.set_events(dispatcher_);
+  driver_.set_placement([this](const InstanceId& instance, uint32_t address) { proxy_.depths().placed(instance, address); });
   driver_.set_adoption([this](const RevisionId& id, FunctionId& function) { return find_revision(id, function); },
                        [this](const InstanceId& instance, const RevisionId& revision) { return dispatcher_.adopt(instance, revision); });
 }
 
 Edge::~Edge() = default;
 
-void Edge::run(UniqueFd https, UniqueFd http) {
+void Edge::run(Sockets sockets) {
   // The stored configuration first: instances that live are adopted by it.
   if (watch_.load()) logger_.info("serving from the stored configuration", {{"version", watch_.snapshot().version}});
   background_.spawn(watch_.run());
   driver_.run();
   background_.spawn(tick());
-  if (https) {
-    listeners_.push_back(std::make_unique<Listener>(loop_, std::move(https)));
-    background_.spawn(listeners_.back()->run([this](UniqueFd fd) {
-      if (connections_.running() < kMaxConnections) connections_.spawn(serve_tls(std::move(fd)));
-    }));
-  }
-  if (http) {
-    listeners_.push_back(std::make_unique<Listener>(loop_, std::move(http)));
-    background_.spawn(listeners_.back()->run([this](UniqueFd fd) {
-      if (connections_.running() < kMaxConnections) connections_.spawn(serve_plain(std::move(fd)));
-    }));
-  }
+  resolver_.run(std::move(sockets.dns), std::move(sockets.dns_tcp));
+  listen(std::move(sockets.https), [this](UniqueFd fd) { accept_tls(std::move(fd)); });
+  listen(std::move(sockets.calls), [this](UniqueFd fd) { accept_tls(std::move(fd)); });
+  listen(std::move(sockets.http), [this](UniqueFd fd) {
+    if (connections_.running() < kMaxConnections) connections_.spawn(serve_plain(std::move(fd)));
+  });
 }
 
-Task<void> Edge::serve_tls(UniqueFd fd) {
+void Edge::listen(UniqueFd fd, std::function<void(UniqueFd)> on_connection) {
+  if (!fd) return;
+  listeners_.push_back(std::make_unique<Listener>(loop_, std::move(fd)));
+  background_.spawn(listeners_.back()->run(std::move(on_connection)));
+}
+
+Peer Edge::peer_of(int fd, std::string_view scheme) const {
+  Peer peer{peer_address(fd), scheme};
+  // "203.0.113.7:4711" or "[::1]:4711" without its port.
+  if (const size_t colon = peer.address.rfind(':'); colon != std::string::npos) peer.address.resize(colon);
+  if (peer.address.starts_with('[') && peer.address.ends_with(']')) peer.address = peer.address.substr(1, peer.address.size() - 2);
+  in_addr v4{};
+  if (::inet_pton(AF_INET, peer.address.c_str(), &v4) == 1 && network_.holds(ntohl(v4.s_addr))) peer.container = ntohl(v4.s_addr);
+  return peer;
+}
+
+void Edge::accept_tls(UniqueFd fd) {
+  Peer peer = peer_of(fd.get(), "https");
+  Scope& scope = peer.container != 0 ? calls_ : connections_;
+  if (scope.running() < (peer.container != 0 ? kMaxCalls : kMaxConnections)) scope.spawn(serve_tls(std::move(fd), std::move(peer)));
+}
+
+Task<void> Edge::serve_tls(UniqueFd fd, Peer peer) {
   if (!tls_) co_return;  // no certificate yet: nothing could be said that a client would trust
-  const std::string peer = peer_address(fd.get());
   auto stream = std::make_unique<TlsStream>(loop_, std::move(fd), *tls_);
   if (!co_await stream->accept(loop_.now() + kHandshakeTime)) co_return;
-  Caller caller(proxy_, peer, "https");
+  Caller caller(proxy_, peer);
   HttpConnection connection(std::move(stream), server_limits_, caller);
   co_await connection.serve(draining_);
 }
 
 Task<void> Edge::serve_plain(UniqueFd fd) {
-  const std::string peer = peer_address(fd.get());
-  Caller caller(proxy_, peer, "http");
+  const Peer peer = peer_of(fd.get(), "http");
+  Caller caller(proxy_, peer);
   HttpConnection connection(std::make_unique<Stream>(loop_, std::move(fd)), server_limits_, caller);
   co_await connection.serve(draining_);
 }

@@ -13,6 +13,7 @@
 #include "loop/scope.h"
 #include "meter/journal.h"
 #include "net/tls.h"
+#include "resolver/forwarder.h"
 #include "runtime/local_driver.h"
 
 namespace skerry {
@@ -20,15 +21,20 @@ namespace skerry {
 class Edge final : private EdgeConfig::Receiver, private Instances, private Meter {
  public:
   static constexpr size_t kMaxConnections = 10'000;  // descriptors: one a client, at most one an instance
+  static constexpr size_t kMaxCalls = 2'000;         // connections of containers, beside those: the outside has its own room
   static constexpr Duration kHandshakeTime = std::chrono::seconds(10);
   static constexpr Duration kDrainTime = std::chrono::seconds(10);
 
   // `logger` gets the process's own lines and one a request.
-  Edge(Loop& loop, const Logger& logger, const DaemonConfig& config, std::unique_ptr<meter::Journal> journal);
+  Edge(Loop& loop, const Logger& logger, const DaemonConfig& config, const ContainerNetwork& network, std::unique_ptr<meter::Journal> journal);
   ~Edge() override;
 
-  // Starts everything that runs by itself, then accepts on the sockets given (either may be invalid).
-  void run(UniqueFd https, UniqueFd http);
+  // Any of them may be invalid. The last three are at the gateway address, for containers: names over UDP and TCP, and calls of other functions.
+  struct Sockets {
+    UniqueFd https, http, dns, dns_tcp, calls;
+  };
+  // Starts everything that runs by itself, then accepts on the sockets given.
+  void run(Sockets sockets);
   // Stops accepting, lets requests finish for kDrainTime, then stops the loop.
   void drain();
 
@@ -52,7 +58,10 @@ class Edge final : private EdgeConfig::Receiver, private Instances, private Mete
   Result<uint64_t> append(const Measured& request) override;
   void mark_sent(uint64_t record) override { journal_->mark_sent(record); }
 
-  Task<void> serve_tls(UniqueFd fd);
+  [[nodiscard]] Peer peer_of(int fd, std::string_view scheme) const;
+  void listen(UniqueFd fd, std::function<void(UniqueFd)> on_connection);
+  void accept_tls(UniqueFd fd);
+  Task<void> serve_tls(UniqueFd fd, Peer peer);
   Task<void> serve_plain(UniqueFd fd);
   Task<void> verify(watch::Verify request);
   Task<void> tick();
@@ -64,6 +73,7 @@ class Edge final : private EdgeConfig::Receiver, private Instances, private Mete
   Loop& loop_;
   const Logger& logger_;
   const DaemonConfig& config_;
+  ContainerNetwork network_;
   FunctionLog function_log_;
   LocalDriver driver_;
   Dispatcher dispatcher_;
@@ -80,7 +90,9 @@ class Edge final : private EdgeConfig::Receiver, private Instances, private Mete
   std::string last_state_;
   bool draining_ = false;
   std::vector<std::unique_ptr<Listener>> listeners_;
+  dns::Forwarder resolver_;
   Scope connections_;
+  Scope calls_;
   Scope background_;
 };
 

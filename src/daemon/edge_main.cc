@@ -21,7 +21,7 @@ int fail_start(const skerry::Logger& logger, const skerry::Error& error) {
 int main(int argc, char** argv) {
   using namespace skerry;
   if (argc != 3 || std::strcmp(argv[1], "--config") != 0) {
-    fmt::print(stderr, "usage: skerry-edge --config FILE\nStarted by skerryd, which passes the listening sockets in SKERRY_FDS (https, http).\n");
+    fmt::print(stderr, "usage: skerry-edge --config FILE\nStarted by skerryd, which passes the listening sockets in SKERRY_FDS (https, http, dns, dns_tcp, calls).\n");
     return 2;
   }
   // Function logs and the journal belong to control's group too, which reads and in the end removes them; nothing is for others.
@@ -37,10 +37,14 @@ int main(int argc, char** argv) {
   auto journal = meter::Journal::open(config->state_dir + "/journal");
   if (!journal) return fail_start(logger, journal.error());
 
-  Edge edge(**loop, logger, *config, std::move(*journal));
+  const auto network = container_network(*config);
+  if (!network) return fail_start(logger, network.error());
+
+  Edge edge(**loop, logger, *config, *network, std::move(*journal));
   Scope signals(**loop);
   signals.spawn(watch_stop_signals(**loop, [&edge] { edge.drain(); }));
-  edge.run(std::move((*inherited)["https"]), std::move((*inherited)["http"]));
+  const auto take = [&](const char* name) { return std::move((*inherited)[name]); };
+  edge.run({take("https"), take("http"), take("dns"), take("dns_tcp"), take("calls")});
   logger.info("edge is up");
   (*loop)->run();
   return 0;

@@ -17,6 +17,9 @@
 namespace skerry {
 namespace {
 
+constexpr uint16_t kDnsPort = 53;
+constexpr int kNamesBuffer = 1 << 20;  // datagrams that wait while edge is busy
+
 // Makes a folder with its owner and mode, also when it is there already with others.
 Result<void> make_folder(const std::string& path, ProcessUser owner, mode_t mode) {
   TRY(make_directories(path, 0755));
@@ -65,6 +68,7 @@ Result<void> Supervisor::make_sockets() {
   TRY(tcp_socket("https", config_.https_port));
   TRY(tcp_socket("http", config_.http_port));
   TRY(tcp_socket("api_tls", config_.api_port));
+  TRY(make_container_sockets());
   // Everyone may connect to the API's socket; without a token nobody is told anything.
   TRY(unix_socket("control", SocketType::kStream, {config_.control.uid, config_.control.gid, 0666}));
   TRY(unix_socket("watch", SocketType::kStream, {config_.edge.uid, config_.edge.gid, 0600}));
@@ -76,6 +80,28 @@ Result<void> Supervisor::make_sockets() {
   return {};
 }
 
+// What containers reach of the host, at the address that their links' host ends have: names, and ingress. edge serves both.
+Result<void> Supervisor::make_container_sockets() {
+  TRY_ASSIGN(const ContainerNetwork network, container_network(config_));
+  const std::string gateway = network.gateway_text();
+  const auto in_use = [&](const Error& error, uint16_t port) {
+    if (error.sys_errno() != EADDRINUSE) return error;
+    return Error(ErrorCode::kConflict, fmt::format("{} port {} is in use by another program (`ss -lntup 'sport = :{}'` names it): where it serves all addresses of this machine, "
+                                                   "name those that it shall serve, or stop it", gateway, port, port));
+  };
+  auto names = bind_udp(gateway, kDnsPort, Presence::kLater, kNamesBuffer);
+  if (!names) return std::unexpected(in_use(names.error(), kDnsPort));
+  sockets_["dns"] = std::move(*names);
+  auto names_tcp = listen_tcp(gateway, kDnsPort, Presence::kLater);
+  if (!names_tcp) return std::unexpected(in_use(names_tcp.error(), kDnsPort));
+  sockets_["dns_tcp"] = std::move(*names_tcp);
+  if (config_.listen == "0.0.0.0") return {};  // ingress serves the gateway address already
+  auto calls = listen_tcp(gateway, config_.https_port, Presence::kLater);
+  if (!calls) return std::unexpected(in_use(calls.error(), config_.https_port));
+  sockets_["calls"] = std::move(*calls);
+  return {};
+}
+
 void Supervisor::describe_services() {
   const auto fd = [&](const char* name) { return sockets_.at(name).get(); };
   const auto sandbox = [&](const char* role) {
@@ -83,7 +109,7 @@ void Supervisor::describe_services() {
     s.name = role;
     s.argv = {program_dir_ + "/skerry-sandboxd", role, "--run-dir", config_.run_dir, "--state-dir", config_.state_dir, "--edge-uid",
               std::to_string(config_.edge.uid), "--edge-gid", std::to_string(config_.edge.gid), "--control-uid", std::to_string(config_.control.uid),
-              "--control-gid", std::to_string(config_.control.gid), "--tag", config_.tag, "--subnet", config_.subnet,
+              "--control-gid", std::to_string(config_.control.gid), "--tag", config_.tag, "--subnet", config_.subnet, "--https-port", std::to_string(config_.https_port),
               "--max-memory-mb", std::to_string(config_.max_memory_mb), "--max-job-memory-mb", std::to_string(config_.build_memory_mb),
               "--max-scratch-mb", std::to_string(config_.max_scratch_mb), "--max-scratch-total-mb", std::to_string(config_.max_scratch_total_mb),
               "--free-disk-mb", std::to_string(config_.free_disk_mb)};
@@ -106,7 +132,8 @@ void Supervisor::describe_services() {
   edge.name = "edge";
   edge.argv = {program_dir_ + "/skerry-edge", "--config", config_path_};
   edge.user = config_.edge;
-  edge.sockets = {{"https", fd("https")}, {"http", fd("http")}};
+  edge.sockets = {{"https", fd("https")}, {"http", fd("http")}, {"dns", fd("dns")}, {"dns_tcp", fd("dns_tcp")}};
+  if (sockets_.contains("calls")) edge.sockets.emplace_back("calls", fd("calls"));
   services_ = {std::move(keeper), sandbox("reaper"), sandbox("filler"), sandbox("starter"), std::move(control), std::move(edge)};
 }
 

@@ -45,6 +45,7 @@ class Supervisor {
 
   Result<void> make_folders();
   Result<void> make_sockets();
+  Result<void> make_container_sockets();
   void describe_services();
   Result<void> start_service(Service& service);
   void reap();

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "ingress/access_log.h"
+#include "ingress/call_depths.h"
 #include "ingress/headers.h"
 #include "ingress/route_table.h"
 
@@ -134,6 +135,51 @@ RevisionConfig revision(const char* id) {
   RevisionConfig r;
   r.id = RevisionId(id);
   return r;
+}
+
+TEST(CallDepths, ACallGoesOneFurtherThanTheDeepestRequestInProgress) {
+  CallDepths depths;
+  const InstanceId a("a");
+  EXPECT_EQ(depths.hops_from(7), 0);
+  depths.placed(a, 7);
+  EXPECT_EQ(depths.hops_from(7), 0);
+  depths.enter(a, 0);
+  EXPECT_EQ(depths.hops_from(7), 1);
+  depths.enter(a, kMaxHops);
+  depths.enter(a, 3);
+  EXPECT_EQ(depths.hops_from(7), kMaxHops + 1);
+  depths.leave(a, kMaxHops);
+  EXPECT_EQ(depths.hops_from(7), 4);
+  EXPECT_EQ(depths.hops_from(8), 0);
+}
+
+TEST(CallDepths, AfterItsRequestsAnInstanceStandsWhereTheLastOneStood) {
+  CallDepths depths;
+  const InstanceId a("a");
+  depths.placed(a, 7);
+  depths.enter(a, 5);
+  depths.leave(a, 5);
+  EXPECT_EQ(depths.hops_from(7), 6);
+  depths.enter(a, 0);
+  EXPECT_EQ(depths.hops_from(7), 1);
+  depths.leave(a, 0);
+  EXPECT_EQ(depths.hops_from(7), 1);
+}
+
+TEST(CallDepths, AnAddressForgetsItsInstanceWithTheNextOne) {
+  CallDepths depths;
+  const InstanceId a("a"), b("b");
+  depths.placed(a, 7);
+  depths.enter(a, 5);
+  depths.placed(a, 7);  // told again
+  EXPECT_EQ(depths.hops_from(7), 6);
+  depths.placed(b, 7);
+  EXPECT_EQ(depths.hops_from(7), 0);
+  depths.leave(a, 5);  // nobody's any more
+  depths.enter(a, 5);
+  EXPECT_EQ(depths.hops_from(7), 0);
+  depths.leave(b, 2);  // placed during the request
+  EXPECT_EQ(depths.hops_from(7), 3);
 }
 
 TEST(RouteTable, WeightsAreKeptAndWhatIsUnknownIsNotServed) {

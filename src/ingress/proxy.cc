@@ -48,12 +48,13 @@ struct Proxy::Request {
 Proxy::Proxy(Loop& loop, AccessLog& access_log, const ProxySettings& settings, Instances& instances, Meter& meter)
     : loop_(loop), access_log_(access_log), settings_(settings), instances_(instances), meter_(meter), settling_(loop) {}
 
-Task<void> Proxy::handle(Exchange& exchange, const std::string& peer, std::string_view scheme) {
+Task<void> Proxy::handle(Exchange& exchange, const Peer& peer) {
   Request r(exchange, loop_);
-  r.peer = peer;
-  r.scheme = scheme;
+  r.peer = peer.address;
+  r.scheme = peer.scheme;
   r.id = request_id_of(exchange.head(), random_);
-  r.hops = hops_of(exchange.head());
+  // SECURITY: a function can drop or forge the header, so it can only make the count larger; nobody outside stands in a chain.
+  if (peer.container != 0) r.hops = std::max(hops_of(exchange.head()), depths_.hops_from(peer.container));
   r.start_wall_ms = loop_.clock().wall_ms();
   exchange.stream().on_hangup([&r] {
     r.cancel.cancel();
@@ -100,6 +101,7 @@ Task<Proxy::Outcome> Proxy::attempt(Request& r) {
   }
   r.lease = std::move(*lease);
   r.leased = true;
+  depths_.enter(r.lease.instance, r.hops);
   if (r.cancel.cancelled()) {
     give_back(r, LeaseEnd::kReusable);
     co_return Outcome::kDone;
@@ -344,7 +346,7 @@ Task<void> Proxy::answer_failure(Request& r, Error error) {
   }
 }
 
-Task<void> Proxy::settle(Lease lease, std::unique_ptr<HttpClientConnection> connection) {
+Task<void> Proxy::settle(Lease lease, int hops, std::unique_ptr<HttpClientConnection> connection) {
   const TimePoint deadline = loop_.now() + settings_.settle_time;
   (void)co_await connection->stream().shutdown_write(deadline);
   auto buffer = std::make_unique_for_overwrite<char[]>(16 * 1024);
@@ -363,6 +365,7 @@ Task<void> Proxy::settle(Lease lease, std::unique_ptr<HttpClientConnection> conn
   }
   connection.reset();
   instances_.set_request(lease.instance, {});
+  depths_.leave(lease.instance, hops);
   instances_.release(lease, end);
 }
 
@@ -375,11 +378,13 @@ void Proxy::drop(Request& r) {
 void Proxy::detach(Request& r) {
   r.uploading.stop();  // it writes to the connection that goes
   r.leased = false;
-  settling_.spawn(settle(r.lease, std::move(r.connection)));
+  settling_.spawn(settle(r.lease, r.hops, std::move(r.connection)));
 }
 
 void Proxy::give_back(Request& r, LeaseEnd end) {
-  if (std::exchange(r.leased, false)) instances_.release(r.lease, end);
+  if (!std::exchange(r.leased, false)) return;
+  depths_.leave(r.lease.instance, r.hops);
+  instances_.release(r.lease, end);
 }
 
 // ---- accounts

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "ingress/access_log.h"
+#include "ingress/call_depths.h"
 #include "ingress/headers.h"
 #include "ingress/instances.h"
 #include "ingress/route_table.h"
@@ -22,6 +23,13 @@ struct ProxySettings {
   Duration settle_time = std::chrono::seconds(5);  // CONTRACT: after the caller went away, then the instance is killed
 };
 
+// Who is at the other end of a client's connection.
+struct Peer {
+  std::string address;        // without its port
+  std::string_view scheme;    // "https" or "http"
+  uint32_t container = 0;     // the address in numbers, host byte order, where it is one of our containers'
+};
+
 class Proxy {
  public:
   Proxy(Loop& loop, AccessLog& access_log, const ProxySettings& settings, Instances& instances, Meter& meter);
@@ -31,8 +39,10 @@ class Proxy {
   // Whether the certificate in use covers a host; asked only for hosts without a route.
   void set_covers(std::function<bool(const std::string&)> covers) { covers_ = std::move(covers); }
 
-  // `peer` is the caller's address without its port; `scheme` is "https" or "http".
-  Task<void> handle(Exchange& exchange, const std::string& peer, std::string_view scheme);
+  // Where instances call from is told to it.
+  [[nodiscard]] CallDepths& depths() { return depths_; }
+
+  Task<void> handle(Exchange& exchange, const Peer& peer);
 
  private:
   struct Request;  // the state of one request, in handle's frame
@@ -51,7 +61,7 @@ class Proxy {
   void measure(Request& r);
   void log_request(const Request& r);
   // Lets an instance whose caller is gone finish, then gives its place back or has it killed.
-  Task<void> settle(Lease lease, std::unique_ptr<HttpClientConnection> connection);
+  Task<void> settle(Lease lease, int hops, std::unique_ptr<HttpClientConnection> connection);
   // Hands the connection to settle(); the request itself is over for the instance's place.
   void detach(Request& r);
   // Closes the connection and has the instance killed.
@@ -68,6 +78,7 @@ class Proxy {
   std::shared_ptr<const RouteTable> routes_ = std::make_shared<const RouteTable>();
   std::function<bool(const std::string&)> covers_;
   uint64_t pick_ = 0;
+  CallDepths depths_;
   Scope settling_;
 };
 

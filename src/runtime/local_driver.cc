@@ -281,6 +281,7 @@ void LocalDriver::on_started(const sandbox::Started& message, std::vector<Unique
     return;
   }
   take_descriptors(*instance, std::move(fds));
+  placed_(instance->source.instance, message.address);
   instance->started = true;
   if (message.prestarted) instance->mode = StartMode::kPrestart;
   scope_.spawn(read_log(instance, LogStream::kStdout));
@@ -364,6 +365,7 @@ void LocalDriver::on_listed(const sandbox::Listed& message, std::vector<UniqueFd
     instance->config = *revision;
     instance->started = instance->adopted = instance->ready = true;
     take_descriptors(*instance, std::move(fds));
+    placed_(id, message.address);
     instances_[id] = instance;
     if (adopt_(id, revision_id)) {
       logger_.info("adopted an instance", {{"instance", id.str()}, {"revision", revision_id.str()}});

@@ -40,6 +40,8 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
     find_revision_ = std::move(find);
     adopt_ = std::move(adopt);
   }
+  // Hears which address (IPv4, host byte order) an instance calls from, before it is ready.
+  void set_placement(std::function<void(const InstanceId&, uint32_t)> placed) { placed_ = std::move(placed); }
   // Connects to sandboxd.
   void run();
   // Runtimes to keep ready, instead of those named before.
@@ -106,6 +108,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   DriverEvents* events_ = nullptr;
   FindRevision find_revision_;
   Adopt adopt_;
+  std::function<void(const InstanceId&, uint32_t)> placed_ = [](const InstanceId&, uint32_t) {};
   StarterClient client_;
   uint64_t next_request_ = 1;
   uint64_t list_request_ = 0;  // of the connection in use

@@ -5,14 +5,14 @@
 
 #include <memory>
 
-#include "os/file.h"
-
 namespace skerry::sandbox {
 namespace {
 
 // Of one container at a time. A connection that both sides have closed no longer counts.
 constexpr int kMaxConnections = 100;  // CONTRACT, limits
-constexpr int kMaxOtherFlows = 1024;  // UDP, mostly names: each is kept for 30 s or more after its last packet
+constexpr int kMaxOtherFlows = 1024;  // UDP: each is kept for 30 s or more after its last packet
+// A second. The resolver refuses from 200 on, and says so; what is past this never reaches its socket, which all containers share.
+constexpr int kMaxQuestions = 500;
 
 Result<void> run_nft(const std::string& commands) {
   const std::unique_ptr<nft_ctx, decltype(&nft_ctx_free)> context(nft_ctx_new(NFT_CTX_DEFAULT), nft_ctx_free);
@@ -25,30 +25,13 @@ Result<void> run_nft(const std::string& commands) {
 
 }  // namespace
 
-std::string usable_resolver(std::string_view resolv_conf) {
-  while (!resolv_conf.empty()) {
-    std::string_view line = resolv_conf.substr(0, resolv_conf.find('\n'));
-    resolv_conf.remove_prefix(std::min(line.size() + 1, resolv_conf.size()));
-    constexpr std::string_view kKey = "nameserver";
-    if (!line.starts_with(kKey)) continue;
-    line.remove_prefix(kKey.size());
-    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-    const std::string text(line.substr(0, line.find_first_of(" \t\r")));
-    in_addr address{};
-    if (::inet_pton(AF_INET, text.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) != 127) return text;
-  }
-  return {};
-}
-
-std::string firewall_rules(const Settings& s, const std::string& resolver) {
+std::string firewall_rules(const Settings& s) {
   const std::string ours = "\"" + s.interface_prefix() + "*\"";
-  const std::string dns_forward = resolver.empty() ? "" : fmt::format("    ip daddr {0} ct status dnat meta l4proto {{ tcp, udp }} th dport 53 accept\n", resolver);
-  const std::string dns_nat = resolver.empty() ? ""
-                                               : fmt::format("    iifname {0} ip daddr {1} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {2}\n",
-                                                             ours, address_text(s.gateway()), resolver);
   // SECURITY: default deny between containers, to the host, and to every private, link-local, metadata and multicast range. A source address
   // that does not lead back to its own interface is dropped on arrival (rp_filter alone is undone by a loose setting for all interfaces). The
   // kernel's table of flows is one for the machine: a container that could fill it would take the network from all others and from the host.
+  // Of the host, containers reach two services at the gateway address: names, which are in no table of flows, and ingress. Nobody else does: not a
+  // machine that routes its packets for that address here.
   return fmt::format(R"(add table inet {0}
 delete table inet {0}
 table inet {0} {{
@@ -62,13 +45,19 @@ table inet {0} {{
     size 65535
     flags dynamic
   }}
+  set names {{
+    type ipv4_addr
+    size 65535
+    flags dynamic,timeout
+    timeout 10s
+  }}
   chain outbound {{
     meta nfproto ipv6 drop
     ct state invalid drop
     ct state established,related accept
     meta l4proto tcp add @connections {{ ip saddr ct count over {5} }} reject with icmpx type admin-prohibited
     meta l4proto != tcp add @flows {{ ip saddr ct count over {6} }} drop
-{3}    ip daddr {{ 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3 }} drop
+    ip daddr {{ 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3 }} drop
     fib daddr type local drop
     tcp dport 25 drop
     accept
@@ -80,29 +69,44 @@ table inet {0} {{
     oifname {1} ct state established,related accept
     oifname {1} drop
   }}
+  chain service {{
+    udp dport 53 update @names {{ ip saddr limit rate over {7}/second burst {7} packets }} drop
+    udp dport 53 accept
+    ct state established ct direction original accept
+    ct state != new drop
+    meta l4proto tcp add @connections {{ ip saddr ct count over {5} }} reject with icmpx type admin-prohibited
+    tcp dport {{ 53, {4} }} accept
+    drop
+  }}
   chain incoming {{
     type filter hook input priority filter; policy accept;
+    iifname {1} ip daddr {3} ip saddr {2}/16 jump service
     iifname {1} drop
+    iifname != "lo" ip daddr {3} drop
   }}
   chain spoofed {{
     type filter hook prerouting priority raw; policy accept;
     iifname {1} fib saddr . iif oif missing drop
   }}
-  chain names {{
-    type nat hook prerouting priority dstnat; policy accept;
-{4}  }}
+  chain questions {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname {1} ip daddr {3} udp dport 53 notrack
+  }}
+  chain answers {{
+    type filter hook output priority raw; policy accept;
+    oifname {1} ip saddr {3} udp sport 53 notrack
+  }}
   chain leaving {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr {2}/16 oifname != {1} masquerade
   }}
 }}
 )",
-                     s.tag, ours, address_text(s.subnet), dns_forward, dns_nat, kMaxConnections, kMaxOtherFlows);
+                     s.tag, ours, address_text(s.subnet), address_text(s.gateway()), s.https_port, kMaxConnections, kMaxOtherFlows, kMaxQuestions);
 }
 
 Result<void> load_firewall(const Settings& settings) {
-  const auto resolv_conf = read_file("/etc/resolv.conf", 64 * 1024);
-  return run_nft(firewall_rules(settings, usable_resolver(resolv_conf ? *resolv_conf : "")));
+  return run_nft(firewall_rules(settings));
 }
 
 Result<void> remove_firewall(const Settings& settings) { return run_nft(fmt::format("add table inet {0}\ndelete table inet {0}\n", settings.tag)); }

@@ -9,10 +9,8 @@
 
 namespace skerry::sandbox {
 
-// The host's first resolver that a packet can be sent to (not loopback), "" when there is none.
-[[nodiscard]] std::string usable_resolver(std::string_view resolv_conf);
-// The table as nft text. `resolver` may be "".
-[[nodiscard]] std::string firewall_rules(const Settings& settings, const std::string& resolver);
+// The table as nft text.
+[[nodiscard]] std::string firewall_rules(const Settings& settings);
 Result<void> load_firewall(const Settings& settings);
 // No error when it is not there.
 Result<void> remove_firewall(const Settings& settings);

@@ -5,17 +5,6 @@
 namespace skerry::sandbox {
 namespace {
 
-TEST(Resolver, IsTheFirstThatAPacketCanBeSentTo) {
-  EXPECT_EQ(usable_resolver("nameserver 10.0.0.53\nnameserver 1.1.1.1\n"), "10.0.0.53");
-  EXPECT_EQ(usable_resolver("# nameserver 9.9.9.9\nsearch x\nnameserver 127.0.0.53\nnameserver\t1.1.1.1 # comment"), "1.1.1.1");
-  EXPECT_EQ(usable_resolver("nameserver ::1\nnameserver fe80::1\nnameserver 1.1.1.1\r\n"), "1.1.1.1");
-}
-
-TEST(Resolver, IsNoneWhereThereIsNone) {
-  for (const char* text : {"", "nameserver", "nameserver ", "nameserver 127.0.0.1\n", "nameserver 1.1.1\n", "nameserver 1.1.1.1; drop\n", "options edns0"})
-    EXPECT_EQ(usable_resolver(text), "") << text;
-}
-
 Settings settings() {
   Settings s;
   s.tag = "abc";
@@ -24,7 +13,7 @@ Settings settings() {
 }
 
 TEST(Firewall, TouchesItsOwnTableAndInterfacesOnly) {
-  const std::string rules = firewall_rules(settings(), "10.0.0.53");
+  const std::string rules = firewall_rules(settings());
   EXPECT_TRUE(rules.starts_with("add table inet abc\ndelete table inet abc\n")) << rules;
   EXPECT_EQ(rules.find("sk-"), std::string::npos);
   EXPECT_EQ(rules.find("skerry"), std::string::npos);
@@ -33,7 +22,7 @@ TEST(Firewall, TouchesItsOwnTableAndInterfacesOnly) {
 }
 
 TEST(Firewall, ClosesThePrivateRangesBeforeItOpensTheRest) {
-  const std::string rules = firewall_rules(settings(), "");
+  const std::string rules = firewall_rules(settings());
   const size_t closed = rules.find("10.0.0.0/8, 100.64.0.0/10"), mail = rules.find("tcp dport 25 drop"), open = rules.find("    accept\n");
   ASSERT_NE(open, std::string::npos);
   EXPECT_LT(closed, open);
@@ -43,18 +32,29 @@ TEST(Firewall, ClosesThePrivateRangesBeforeItOpensTheRest) {
 }
 
 TEST(Firewall, CountsFlowsBeforeItOpensAny) {
-  const std::string rules = firewall_rules(settings(), "10.0.0.53");
+  const std::string rules = firewall_rules(settings());
   const size_t open = rules.find(" accept\n", rules.find("established,related accept\n") + 20);
   ASSERT_NE(open, std::string::npos);
   EXPECT_LT(rules.find("ct count over 100 "), open);
   EXPECT_LT(rules.find("ct count over 1024 "), open);
 }
 
-TEST(Firewall, OpensTheResolverForTranslatedQuestionsOnly) {
-  EXPECT_NE(firewall_rules(settings(), "10.0.0.53").find("ip daddr 10.0.0.53 ct status dnat"), std::string::npos);
-  const std::string none = firewall_rules(settings(), "");
-  EXPECT_EQ(none.find("dnat ip"), std::string::npos);
-  EXPECT_EQ(none.find("dport 53"), std::string::npos);
+TEST(Firewall, OpensNamesAndIngressOfTheHostToContainersAndNothingElse) {
+  Settings s = settings();
+  s.https_port = 9443;
+  const std::string rules = firewall_rules(s);
+  const size_t begin = rules.find("chain service {"), end = rules.find("chain incoming {");
+  ASSERT_LT(begin, end);
+  const std::string service = rules.substr(begin, end - begin);
+  EXPECT_NE(service.find("tcp dport { 53, 9443 } accept\n    drop\n"), std::string::npos) << service;
+  // Counted before it is opened; what the host began is nobody's to answer.
+  EXPECT_LT(service.find("ct count over 100 "), service.find("tcp dport"));
+  EXPECT_NE(service.find("established ct direction original accept\n    ct state != new drop"), std::string::npos);
+  EXPECT_LT(service.find("limit rate over 500/second"), service.find("udp dport 53 accept"));
+  const std::string incoming = rules.substr(end, rules.find('}', end) - end);
+  EXPECT_NE(incoming.find("iifname \"abc-*\" ip daddr 198.18.0.1 ip saddr 198.18.0.0/16 jump service\n    iifname \"abc-*\" drop\n"), std::string::npos) << incoming;
+  EXPECT_NE(incoming.find("iifname != \"lo\" ip daddr 198.18.0.1 drop"), std::string::npos) << incoming;
+  EXPECT_EQ(rules.find("dnat"), std::string::npos);
 }
 
 }  // namespace

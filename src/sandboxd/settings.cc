@@ -44,6 +44,7 @@ Result<Settings> parse_settings(int argc, char** argv) {
     else if (name == "--state-dir") s.state_dir = value;
     else if (name == "--tag") s.tag = value;
     else if (name == "--subnet") subnet = value;
+    else if (name == "--https-port") ok = number(s.https_port) && s.https_port > 0 && s.https_port <= 65535;
     else if (name == "--edge-uid") ok = number(s.edge_uid);
     else if (name == "--edge-gid") ok = number(s.edge_gid);
     else if (name == "--control-uid") ok = number(s.control_uid);

@@ -28,6 +28,7 @@ struct Settings {
   uint32_t edge_uid = 0, edge_gid = 0, control_uid = 0, control_gid = 0;
   std::string tag = "skerry";  // of the nft table, the cgroups and the interfaces
   uint32_t subnet = 0;         // host byte order; a /16
+  uint32_t https_port = 8443;  // of ingress, which containers reach at gateway()
   uint64_t max_memory_bytes = 512ULL << 20;       // the operator's cap for one instance
   uint64_t max_job_memory_bytes = 3072ULL << 20;  // .. and for one of control's jobs
   // Scratch disks: of one instance, of all together, and what the disk of state_dir keeps free whatever they take.

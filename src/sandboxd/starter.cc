@@ -323,7 +323,7 @@ void Starter::send_started(Container& c) {
   std::vector<UniqueFd> sockets;
   if (c.transport == Transport::kTcp)
     if (auto made = make_sockets(c, kSocketsWithStart)) sockets = std::move(*made);
-  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now()), c.prestarted}, instance_descriptors(c, sockets));
+  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now()), c.prestarted, settings_.address(c.index)}, instance_descriptors(c, sockets));
 }
 
 }  // namespace skerry::sandbox

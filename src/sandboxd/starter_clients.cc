@@ -139,7 +139,7 @@ bool Starter::pump_listing(Client& client) {
     std::vector<UniqueFd> sockets;
     if (c.transport == Transport::kTcp && c.has_pipes)
       if (auto made = make_sockets(c, kSocketsWithStart)) sockets = std::move(*made);
-    if (!sent(Listed{listing.request, c.id, c.label}, instance_descriptors(c, sockets))) return false;
+    if (!sent(Listed{listing.request, c.id, c.label, settings_.address(c.index)}, instance_descriptors(c, sockets))) return false;
   }
   if (!sent(Done{listing.request}, {})) return false;
   client.listings.pop_front();

@@ -33,7 +33,6 @@ class Builds(_whole.Skerry):
     def start(self):
         text = self.config.read_text()
         if "[build]" not in text:
-            text = text.replace("198.19.0.0/16", self.subnet)
             self.config.write_text(text + f'[build]\nsources = ["{self.sources}"]\n')
         super().start()
 

@@ -1,4 +1,5 @@
 """A whole Skerry of the test's own: skerryd and its children on other folders, ports, control groups and addresses than an installed one."""
+import itertools
 import json
 import os
 import pathlib
@@ -22,6 +23,10 @@ BIN = pathlib.Path(os.environ.get("SKERRY_BUILD", ROOT / "build/dev")) / "bin"
 IMAGES = pathlib.Path(os.environ.get("SKERRY_IMAGES", "/var/lib/skerry/images"))
 
 
+# Each Skerry has containers' addresses of its own: it listens on the first of them.
+SUBNETS = itertools.chain(["198.19.0.0/16"], (f"100.{n}.0.0/16" for n in range(70, 90)))
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -38,18 +43,21 @@ class Answer:
 
 
 class Skerry:
-    def __init__(self, prefix=()):
+    subnet = None
+
+    def __init__(self, prefix=(), settings=""):
         self.prefix = list(prefix)  # of the command that starts skerryd
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ske", dir="/tmp"))
         os.chmod(self.folder, 0o755)
         self.run, self.state = self.folder / "r", self.folder / "s"
         self.https, self.http, self.api = free_port(), free_port(), free_port()
         self.tag = "e" + os.urandom(3).hex()
+        self.subnet = self.subnet or next(SUBNETS)
         self.config = self.folder / "skerry.toml"
         self.config.write_text(
             f'state_dir = "{self.state}"\nrun_dir = "{self.run}"\nimages_dir = "{IMAGES}"\nshims_dir = "{ROOT / "shims"}"\ntag = "{self.tag}"\n'
-            f'subnet = "198.19.0.0/16"\n[ports]\nhttps = {self.https}\nhttp = {self.http}\napi = {self.api}\n'
-            '[limits]\nships_per_hour = 3600\n')  # many tests share one; the bound itself is tested in tests/control
+            f'subnet = "{self.subnet}"\n[ports]\nhttps = {self.https}\nhttp = {self.http}\napi = {self.api}\n'
+            f'[limits]\nships_per_hour = 3600\n{settings}')  # many tests share one; the bound itself is tested in tests/control
         self.process = None
         self.start()
 
@@ -133,7 +141,7 @@ class Skerry:
             self.process.wait(30 * SLOW)
 
     def sweep(self):
-        return subprocess.run([BIN / "skerry-sandboxd", "sweep", "--run-dir", self.run, "--state-dir", self.state, "--tag", self.tag, "--subnet", "198.19.0.0/16"],
+        return subprocess.run([BIN / "skerry-sandboxd", "sweep", "--run-dir", self.run, "--state-dir", self.state, "--tag", self.tag, "--subnet", self.subnet],
                               capture_output=True, text=True, timeout=60 * SLOW)
 
     def leftovers(self):

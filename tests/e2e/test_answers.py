@@ -83,7 +83,6 @@ def host(skerry):
     ("GET / HTTP/1.1\r\nhost: somewhere.example\r\nconnection: close\r\n\r\n", 421, "misdirected"),
     ("GET / HTTP/1.1\r\nhost: nobody-0000000000.skerry.localhost\r\nconnection: close\r\n\r\n", 404, "no_such_function"),
     ("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 10485761\r\n\r\n", 413, "body_too_large"),
-    ("GET / HTTP/1.1\r\nhost: {host}\r\nx-skerry-hops: 9\r\nconnection: close\r\n\r\n", 508, "loop_detected"),
     ("GET / HTTP/1.1\r\nhost: {host}\r\n", 408, "request_timeout"),
 ])
 def test_ingress_refuses_by_the_contracts_table(skerry, host, request_text, status, code):
@@ -98,7 +97,7 @@ def test_a_body_that_breaks_the_framing_costs_the_function_nothing(skerry, host)
     assert 'desc="warm"' in skerry.call(url).headers["server-timing"]
 
 
-@pytest.mark.parametrize("name,headers,status,code", [("nobody-0000000000.skerry.localhost", {}, 404, "no_such_function"), (None, {"x-skerry-hops": "9"}, 508, "loop_detected"),
+@pytest.mark.parametrize("name,headers,status,code", [("nobody-0000000000.skerry.localhost", {}, 404, "no_such_function"),
                                                       (None, {"content-length": "10485761"}, 413, "body_too_large")])
 def test_a_browser_gets_a_page(skerry, host, name, headers, status, code):
     check_page(skerry.call(f"https://{name or host}:{skerry.https}/", headers={**headers, **PAGE}), status, code)

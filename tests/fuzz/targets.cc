@@ -14,6 +14,8 @@
 #include "contract/secret_blob.h"
 #include "contract/watch.h"
 #include "meter/journal.h"
+#include "resolver/message.h"
+#include "resolver/servers.h"
 #include "sandboxd/plan_rules.h"
 #include "sandboxd/scratch_image.h"
 #include "sandboxd/slot.h"
@@ -254,6 +256,53 @@ std::vector<std::string> journal_seeds() {
   return {head};
 }
 
+// ---- names: a question as a container sends it, or (from its second half on) a server's answer to it
+
+const std::string kQuestion = std::string("\x12\x34\1\0\0\1\0\0\0\0\0\0\3WwW\7example\3org\0\0\1\0\1", 33);
+
+void run_dns_question(std::string_view bytes) {
+  const dns::Asked asked = dns::read_question(bytes);
+  hold(!(asked.question && asked.refusal), "a question that is refused and asked");
+  if (asked.refusal) {
+    const std::string answer = dns::code_answer(bytes, std::nullopt, *asked.refusal);
+    hold(answer.size() == dns::kHeaderBytes && !dns::read_question(answer).question && !dns::read_question(answer).refusal, "an answer that would be answered");
+  }
+  if (!asked.question) return;
+  const dns::Question& q = *asked.question;
+  hold(q.end <= bytes.size() && q.end <= dns::kHeaderBytes + dns::kMaxNameBytes + 4 && q.udp_bytes >= dns::kPlainUdpBytes && q.udp_bytes <= dns::kMaxUdpAnswer, "a question over its bounds");
+  const std::string sent = dns::with_id(bytes, 7);
+  hold(dns::classify_reply(sent, q, sent) == dns::Reply::kNotOurs, "a question is its own answer");
+  const std::string failure = dns::code_answer(sent, q, dns::Code::kServerFailure);
+  hold(dns::classify_reply(sent, q, failure) == dns::Reply::kFailed && failure.size() <= dns::kPlainUdpBytes, "our own failure is not one");
+  hold(dns::classify_reply(sent, q, dns::truncated(dns::code_answer(sent, q, dns::Code::kNoError), q)) == dns::Reply::kAnswer, "a cut answer is none");
+  if (const auto own = dns::own_answer(sent, q, {"skerry.localhost", 1})) hold(dns::classify_reply(sent, q, *own) == dns::Reply::kAnswer && own->size() <= 600, "our own answer is none");
+}
+std::vector<std::string> dns_question_seeds() {
+  std::string with_opt = kQuestion, own = std::string("\x12\x34\1\0\0\1\0\0\0\0\0\0\1f\6skerry\11localhost\0\0\1\0\1", 36);
+  with_opt[11] = 1;
+  with_opt += std::string("\0\0\x29\x04\xD0\0\0\0\0\0\0", 11);
+  return {kQuestion, with_opt, own};
+}
+
+void run_dns_reply(std::string_view bytes) {
+  const dns::Question q = *dns::read_question(kQuestion).question;
+  const dns::Reply reply = dns::classify_reply(kQuestion, q, bytes);
+  if (reply == dns::Reply::kNotOurs) return;
+  hold(bytes.substr(0, 2) == std::string_view(kQuestion).substr(0, 2) && (bytes[2] & 0x80) != 0, "an answer to something else");
+  hold(dns::with_id(bytes, 9).substr(2) == bytes.substr(2), "an answer changes on its way");
+  if (reply == dns::Reply::kAnswer) hold(dns::truncated(bytes, q).size() == q.end, "a cut answer has no question");
+}
+std::vector<std::string> dns_reply_seeds() {
+  const dns::Question q = *dns::read_question(kQuestion).question;
+  std::string answer = dns::code_answer(kQuestion, q, dns::Code::kNoError) + std::string("\xC0\x0C\0\1\0\1\0\0\0\x3C\0\4\1\2\3\4", 16);
+  answer[7] = 1;
+  return {answer, dns::code_answer(kQuestion, q, dns::Code::kServerFailure), dns::code_answer(kQuestion, std::nullopt, dns::Code::kRefused)};
+}
+
+// A resolv.conf is the host's own, but other programs write it.
+void run_resolv_conf(std::string_view bytes) { hold(dns::servers_of(bytes, {}).size() <= dns::kMaxServers, "more servers than are taken"); }
+std::vector<std::string> resolv_conf_seeds() { return {"# x\nnameserver 127.0.0.53\nnameserver\tfd00::1\r\nnameserver fe80::1%lo\noptions edns0\n"}; }
+
 constexpr Target kTargets[] = {
     {"plan", run_plan, plan_seeds},
     {"spares", run_spares, spares_seeds},
@@ -267,6 +316,9 @@ constexpr Target kTargets[] = {
     {"watch_from_control", run_watch<watch::decode_from_control>, from_control_seeds, 50'000},
     {"watch_from_edge", run_watch<watch::decode_from_edge>, from_edge_seeds},
     {"frames", run_frames, frames_seeds},
+    {"dns_question", run_dns_question, dns_question_seeds},
+    {"dns_reply", run_dns_reply, dns_reply_seeds},
+    {"resolv_conf", run_resolv_conf, resolv_conf_seeds},
     {"journal", run_journal, journal_seeds, 10'000},
 };
 

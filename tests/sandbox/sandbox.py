@@ -75,13 +75,13 @@ def decode(raw):
     kind = r.number("B")
     out = {"type": kind}
     if kind == STARTED:
-        out.update(request=r.number("Q"), id=r.text(), slot_us=r.number("I"), mount_us=r.number("I"), process_us=r.number("I"), prestarted=bool(r.number("B")))
+        out.update(request=r.number("Q"), id=r.text(), slot_us=r.number("I"), mount_us=r.number("I"), process_us=r.number("I"), prestarted=bool(r.number("B")), address=r.number("I"))
     elif kind == START_FAILED:
         out.update(request=r.number("Q"), id=r.text(), phase=r.text(), message=r.text(), code=r.number("B"))
     elif kind == EXITED:
         out.update(id=r.text(), exit_code=r.number("i"), signal=r.number("i"), oom=bool(r.number("B")), cpu_us=r.number("Q"), peak=r.number("Q"))
     elif kind == LISTED:
-        out.update(request=r.number("Q"), id=r.text(), label=r.text())
+        out.update(request=r.number("Q"), id=r.text(), label=r.text(), address=r.number("I"))
     elif kind == SOCKETS:
         out.update(request=r.number("Q"), id=r.text())
     elif kind == USAGE:

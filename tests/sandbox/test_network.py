@@ -65,6 +65,7 @@ def connects(instance, address, port):
 
 def test_reaches_the_internet_as_the_host(instance, outside):
     assert connects(instance, OUTSIDE, 80)
+    instance.sandbox.wait_until(lambda: outside, "the connection was not accepted")
     assert outside[-1] == UPLINK
 
 

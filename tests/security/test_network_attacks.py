@@ -97,11 +97,9 @@ def internet():
 
 
 @pytest.fixture(scope="module")
-def box(internet, tmp_path_factory):
-    """As the module's, but its resolver is the one outside, under a private address: the roles see an /etc/resolv.conf of the test's own."""
-    resolv_conf = tmp_path_factory.mktemp("etc") / "resolv.conf"
-    resolv_conf.write_text(f"nameserver {RESOLVER}\n")
-    b = hostile.Box(prefix=["unshare", "--mount", "--propagation", "slave", "sh", "-c", f'mount --bind {resolv_conf} /etc/resolv.conf && exec "$@"', "sh"])
+def box(internet):
+    """As the module's, with a way to a resolver outside under a private address, as the host has one."""
+    b = hostile.Box()
     ip("route", "add", RESOLVER + "/32", "via", OUTSIDE)
     yield b
     ip("route", "del", RESOLVER + "/32")
@@ -324,19 +322,73 @@ def question(name, kind=1):
     return (b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00" + kind.to_bytes(2, "big") + b"\x00\x01").hex()
 
 
-def test_names_are_asked_at_the_gateway_and_nothing_else_of_the_resolver(internet, pair):
+class Names:
+    """What edge serves at the gateway address, played by the test: notes who asked, and answers."""
+
+    def __init__(self, gateway):
+        self.questions = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
+        self.socket.bind((gateway, 53))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                data, peer = self.socket.recvfrom(65536)
+                if not peer:
+                    return
+                self.questions.append((peer[0], data))
+                self.socket.sendto(data[:2] + b"\x81\x80" + data[4:], peer)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+@pytest.fixture(scope="module")
+def names(box):
+    n = Names(hostile.SUBNET + ".0.1")
+    yield n
+    n.close()
+
+
+def test_names_are_asked_at_the_gateway_and_nothing_else_of_the_resolver(internet, names, pair):
     first, _ = pair
     gateway = hostile.SUBNET + ".0.1"
     assert first.text("print", "/etc/resolv.conf").startswith(f"nameserver {gateway}\n")
     assert first.tries("ask", gateway, 53, question("example.com"))[f"{gateway} 53"].endswith(" bytes")
-    assert internet.questions[-1][0] == UPLINK, "asked under the container's own address"
+    assert names.questions[-1][0] == address(first)
     # The resolver's own address is a private one: it is open to no one who names it, on no port.
     assert reach(first, (RESOLVER, 80), (RESOLVER, 53), (gateway, 80)) == all_of("ETIMEDOUT", [(RESOLVER, 80), (RESOLVER, 53), (gateway, 80)])
     assert first.tries("ask", RESOLVER, 53, question("example.com")) == {f"{RESOLVER} 53": "ETIMEDOUT"}
 
 
-def test_hostile_questions_harm_no_one_between(internet, pair):
-    """Names longer than there may be, TXT, ANY, compression loops, a datagram of noise: they pass as bytes, and the next question is answered."""
+def test_a_forged_source_asks_no_names_and_calls_nobody(names, pair):
+    """Whose share a question is taken from, and how deep a call stands in a chain, is told by its source address."""
+    first, second = pair
+    gateway = hostile.SUBNET + ".0.1"
+    script = ("import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(0, 19, 1); s.bind((sys.argv[1], 0))\n"
+              "s.sendto(b'forged by ' + sys.argv[1].encode(), (sys.argv[2], 53))\n")
+    for source in (address(second), hostile.SUBNET + ".200.200", "8.8.8.8", address(first)):
+        subprocess.run([*inside_as_root(first), "/usr/bin/python3", "-c", script, source, gateway], check=True, capture_output=True)
+    # CONTROL: the last one, with its own source, arrived.
+    assert first.tries("ask", gateway, 53, question("example.com"))[f"{gateway} 53"].endswith(" bytes")
+    assert [data for _, data in names.questions if data.startswith(b"forged")] == [b"forged by " + address(first).encode()]
+
+
+def test_a_flood_of_questions_stays_before_the_socket_that_all_share(names, pair):
+    first, second = pair
+    gateway = hostile.SUBNET + ".0.1"
+    script = "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((sys.argv[1], 53))\nfor n in range(5000): s.send(b'flood')\n"
+    subprocess.run([*inside_as_root(first), "/usr/bin/python3", "-c", script, gateway], check=True, capture_output=True)
+    assert second.tries("ask", gateway, 53, question("example.org"))[f"{gateway} 53"].endswith(" bytes")
+    assert sum(data == b"flood" for _, data in names.questions) < 2500
+
+
+def test_hostile_questions_harm_no_one_between(names, pair):
+    """Names longer than there may be, TXT, ANY, compression loops, a datagram of noise: they pass the firewall as bytes (src/resolver judges them), and the next question is answered."""
     first, second = pair
     gateway = hostile.SUBNET + ".0.1"
     loop = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01".hex()
