@@ -12,6 +12,10 @@ namespace {
 
 // Raise it when what a stage leaves behind changes its meaning; then nothing remembered is found.
 constexpr std::string_view kCacheFormat = "1";
+// Node.js has authorities of its own, and takes those of its system instead when it is told so at its start: by this flag, which costs nothing, while one file
+// more in NODE_EXTRA_CA_CERTS has it read all of its own first. Beside it the folder, for its OpenSSL has another.
+constexpr std::string_view kNodeTrust = "--use-openssl-ca";
+constexpr const char* kTrustFolder = "SSL_CERT_DIR=/etc/ssl/certs";
 constexpr ArchiveBounds kUploadBounds{limits::kUnpackedBytes, limits::kUploadFiles};
 constexpr Duration kProbeTime = std::chrono::seconds(40);  // 10 s to listen, two answers of 5 s, and a busy machine
 constexpr ArchiveBounds kResultBounds{limits::kRevisionBytes, limits::kRevisionFiles};
@@ -59,7 +63,7 @@ Pipeline::Pipeline(Loop& loop, const Logger& logger, BlobStore& blobs, JobRunner
       layers_(layers),
       settings_(bounded(std::move(settings), logger)),
       index_(settings_.cache_dir),
-      platform_(loop, blobs, layers, index_, {settings_.images_dir, settings_.shims_dir, settings_.ca_bundle, settings_.client_files, settings_.sources}),
+      platform_(loop, blobs, layers, index_, {settings_.images_dir, settings_.shims_dir, settings_.ca_bundle, settings_.local_ca_pem, settings_.client_files, settings_.sources}),
       gate_(loop, kMaxBuilds, kMaxWaiting) {}
 
 Task<Result<BuildResult>> Pipeline::build(BuildRequest request, BuildProgress& progress) {
@@ -128,6 +132,9 @@ Task<Result<Digest>> Pipeline::find_image(Run& run, std::string name) {
 Task<Result<void>> Pipeline::find_platform(Run& run) {
   if (!run.recipe.run_image.empty()) {
     CO_TRY_ASSIGN(run.image, co_await find_image(run, run.recipe.run_image));
+    if (!settings_.local_ca_pem.empty()) {
+      CO_TRY_ASSIGN(run.trust, co_await platform_.trust(run.recipe.run_image));
+    }
   }
   CO_TRY_ASSIGN(run.shim, co_await platform_.shim(run.recipe.language));
   // A project that needs no tool is not kept waiting for a toolchain.
@@ -319,11 +326,18 @@ Task<Result<void>> Pipeline::build_project(Run& run) {
 
 // ---- what runs
 
+// The flag in the command where that is `node` itself, else in its environment. An author's own NODE_OPTIONS takes its place.
+void trust_system(BuildResult& result) {
+  if (result.argv.front() == "node") result.argv.emplace(result.argv.begin() + 1, kNodeTrust);
+  else result.env.push_back(fmt::format("NODE_OPTIONS={}", kNodeTrust));
+  result.env.emplace_back(kTrustFolder);
+}
+
 // Whether the program is our shim and nothing of the author's: flags of his for Node.js could name files of the code, which a spare has not.
 bool waits_for_a_function(const BuildResult& result) {
   if (result.language == "python") return true;
   if (result.language != "node") return false;
-  const auto known = [](const std::string& word) { return word == "node" || word == "/skerry/shim/node/main.js" || word.starts_with("--max-old-space-size="); };
+  const auto known = [](const std::string& word) { return word == "node" || word == "/skerry/shim/node/main.js" || word == kNodeTrust || word.starts_with("--max-old-space-size="); };
   return std::all_of(result.argv.begin(), result.argv.end(), known) && std::none_of(result.env.begin(), result.env.end(), [](const std::string& entry) { return entry.starts_with("NODE_OPTIONS="); });
 }
 
@@ -334,6 +348,7 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   if (run.request.image) result.image = run.request.image->name();
   result.version = run.recipe.version;
   if (!run.image.empty()) result.layers = {run.image};
+  if (!run.trust.empty()) result.layers.push_back(run.trust);
   const bool served_by_shim = !run.own_server() && (!run.made || run.made->shape != "server");
   if (served_by_shim && language != "go") result.layers.push_back(run.shim);  // Go's is compiled in
   std::string path = "/usr/local/bin:/usr/bin:/bin";
@@ -350,6 +365,8 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   if (language == "python") {
     result.argv = {"python3", "-B", "/skerry/shim/python/main.py"};
     result.env = {"PYTHONUNBUFFERED=1"};
+    // Python's own TLS looks into the image's folder; this library brings a bundle of its own and reads the variable with its first request.
+    if (!run.trust.empty()) result.env.emplace_back("REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt");
     const std::string entry = run.made ? run.made->entry : python_entry(run.listing);
     if (served_by_shim && entry.empty()) co_return project_failed("build", "no entry: the build left none of function/func.py, func.py, main.py, app.py");
     if (served_by_shim) result.env.push_back("SKERRY_ENTRY=" + entry);
@@ -365,7 +382,8 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   result.transport = served_by_shim ? Transport::kUnix : Transport::kTcp;
   if (run.own_server()) result.argv = run.request.entrypoint;
   if (result.argv.empty()) co_return project_failed("build", "nothing to start came out of it");
-  if (served_by_shim && waits_for_a_function(result)) result.runtime_layers = 2;  // the image and the shim
+  if (language == "node" && !run.trust.empty()) trust_system(result);
+  if (served_by_shim && waits_for_a_function(result)) result.runtime_layers = run.trust.empty() ? 2 : 3;  // the image, what it trusts, and the shim
   if (run.request.health_path) {
     result.health_path = *run.request.health_path;
   } else if (!served_by_shim && result.health_path.empty() && language != "image") {

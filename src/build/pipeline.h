@@ -26,6 +26,7 @@ struct PipelineSettings {
   std::string shims_dir;
   std::string builds_dir;  // logs
   std::string cache_dir;   // LayerIndex
+  std::string local_ca_pem;  // what functions trust beside the authorities of their image; "" for none
   std::string ca_bundle = "/etc/ssl/certs/ca-certificates.crt";  // of this machine: its registries may be behind a proxy of its own
   std::vector<std::string> environment;                          // "NAME=value" of the host that build jobs see
   std::vector<ClientFile> client_files = {{"/etc/pip.conf", "/etc/pip.conf"}, {"/etc/npmrc", "/skerry/build/npmrc"}, {"/etc/maven/settings.xml", "/skerry/build/settings.xml"}};

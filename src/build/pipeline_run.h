@@ -18,7 +18,7 @@ struct Pipeline::Run {
   ArchiveListing listing{};
   LanguageRecipe recipe{};
   DependencyPlan plan{};
-  Digest image{}, toolchain{}, shim{}, machine{};
+  Digest image{}, trust{}, toolchain{}, shim{}, machine{};
   std::string dependency_key{};
   std::optional<Digest> dependencies{};
   uint64_t upload_bytes = 0;

@@ -12,6 +12,7 @@
 #include "build/archive.h"
 #include "crypto/hash.h"
 #include "loop/scope.h"
+#include "net/certificates.h"
 #include "os/file.h"
 
 namespace skerry {
@@ -192,6 +193,33 @@ class PipelineTest : public ::testing::Test {
 const std::map<std::string, std::string> kPython = {{"main.py", "app = 1\n"}, {"requirements.txt", "six\n"}};
 const std::map<std::string, std::string> kNode = {{"index.js", ""}, {"package.json", R"({"dependencies":{"a":"1"},"devDependencies":{"b":"1"}})"}};
 constexpr const char* kRecorded = R"({"entry":"index.js","shape":"fetch","argv":["node","main.js"],"env":["NODE_ENV=production"]})";
+
+TEST_F(PipelineTest, WithAnAuthorityOfItsOwnABaseImageIsFollowedByWhatItTrusts) {
+  settings_.local_ca_pem = make_certificate_authority("test CA")->certificate_pem;
+  const auto first = build({{"func.py", ""}});
+  ASSERT_TRUE(first) << first.error().message();
+  ASSERT_EQ(first->layers.size(), 4U);
+  EXPECT_EQ(first->layers[0], image("python"));
+  EXPECT_EQ(layers_.there[first->layers[1]], "/");
+  EXPECT_EQ(layers_.there[first->layers[2]], "/skerry/shim/python");
+  EXPECT_EQ(first->runtime_layers, 3U);  // a spare has it, too
+  const auto again = build({{"func.py", "x"}});
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->layers[1], first->layers[1]);
+}
+
+TEST_F(PipelineTest, NodeIsToldToTrustItsSystemWithoutABundleInItsEnvironment) {
+  settings_.local_ca_pem = make_certificate_authority("test CA")->certificate_pem;
+  jobs_.answer = [](const Job& job) {
+    const bool builds = job.argv.size() > 1 && job.argv[1] == "-c";
+    return FakeJobs::Answer{"", builds ? tar_of({{"index.js", ""}, {".skerry/revision.json", kRecorded}}) : tar_of({{"node_modules/a", ""}}), {0, 0, false}, std::nullopt};
+  };
+  const auto result = build(kNode);
+  ASSERT_TRUE(result) << result.error().message();
+  EXPECT_EQ(result->argv, (std::vector<std::string>{"node", "--use-openssl-ca", "main.js"}));
+  EXPECT_NE(std::find(result->env.begin(), result->env.end(), "SSL_CERT_DIR=/etc/ssl/certs"), result->env.end());
+  for (const std::string& entry : result->env) EXPECT_FALSE(entry.starts_with("NODE_EXTRA_CA_CERTS=") || entry.starts_with("SSL_CERT_FILE=")) << entry;
+}
 
 TEST_F(PipelineTest, PythonWithoutDependenciesRunsNoJob) {
   const auto result = build({{"func.py", ""}});

@@ -9,6 +9,7 @@
 #include "crypto/encoding.h"
 #include "crypto/hash.h"
 #include "json/json.h"
+#include "net/trust_files.h"
 #include "os/file.h"
 
 namespace skerry {
@@ -43,6 +44,23 @@ Result<ImageDescription> parse_current(std::string_view text, const std::string&
   return image;
 }
 
+constexpr std::string_view kBundlePath = "etc/ssl/certs/ca-certificates.crt", kJavaStorePath = "etc/ssl/certs/java/cacerts";
+
+// A tar of what a base image has of these, with our own authority in each: OpenSSL (Python, Node.js) looks its name up in the folder, Go and curl read the bundle, Java
+// its store.
+Result<std::string> trust_files(const std::map<std::string, std::string>& image, const std::string& ca) {
+  TarText tar;
+  TRY_ASSIGN(const std::string name, hashed_certificate_name(ca));
+  TRY(tar.add("etc/ssl/certs/" + name, ca));
+  if (const auto bundle = image.find(std::string(kBundlePath)); bundle != image.end()) TRY(tar.add(bundle->first, bundle->second + ca));
+  if (const auto store = image.find(std::string(kJavaStorePath)); store != image.end()) {
+    TRY_ASSIGN(const std::string with, java_trust_store_with(store->second, ca, "skerry:local"));
+    TRY(tar.add(store->first, with));
+  }
+  TRY(tar.add(std::string(kLocalCaPath).substr(1), ca));
+  return tar.finish();
+}
+
 // In a thread: a tar of `files` below `folder`.
 Result<StageResult> pack_folder(const std::string& folder, const std::vector<FolderFile>& files, BlobStore::Writer writer, const std::string& comment) {
   TRY(writer.write(tar_comment(comment)));
@@ -67,17 +85,43 @@ Result<StageResult> pack_folder(const std::string& folder, const std::vector<Fol
 
 }  // namespace
 
-Task<Result<Digest>> PlatformLayers::image(std::string name, std::function<void()> before_unpacking) {
+Result<std::string> PlatformLayers::image_tar(const std::string& name, Digest& digest) const {
   const std::string folder = settings_.images_dir + "/" + name;
   auto current = read_file(folder + "/current", kMaxCurrentBytes);
-  if (!current) co_return fail(ErrorCode::kUnavailable, "the base image `{0}` is not there yet; `images/build --only {0}` makes it (`make up` makes all)", name);
-  CO_TRY_ASSIGN(const ImageDescription image, parse_current(*current, folder));
-  CO_TRY_ASSIGN(const bool there, co_await layers_.has(image.digest));
-  if (there) co_return image.digest;
-  CO_TRY_ASSIGN(const UniqueFd tar, open_at(AT_FDCWD, fmt::format("{}/{}.tar", folder, image.recipe), O_RDONLY));
+  if (!current) return fail(ErrorCode::kUnavailable, "the base image `{0}` is not there yet; `images/build --only {0}` makes it (`make up` makes all)", name);
+  TRY_ASSIGN(const ImageDescription image, parse_current(*current, folder));
+  digest = image.digest;
+  return fmt::format("{}/{}.tar", folder, image.recipe);
+}
+
+Task<Result<Digest>> PlatformLayers::image(std::string name, std::function<void()> before_unpacking) {
+  Digest digest;
+  CO_TRY_ASSIGN(const std::string path, image_tar(name, digest));
+  CO_TRY_ASSIGN(const bool there, co_await layers_.has(digest));
+  if (there) co_return digest;
+  CO_TRY_ASSIGN(const UniqueFd tar, open_at(AT_FDCWD, path, O_RDONLY));
   if (before_unpacking) before_unpacking();
-  CO_TRY(co_await layers_.unpack(image.digest, tar.get(), "/", kImageBounds.bytes, kImageBounds.files), "base image " + name);
-  co_return image.digest;
+  CO_TRY(co_await layers_.unpack(digest, tar.get(), "/", kImageBounds.bytes, kImageBounds.files), "base image " + name);
+  co_return digest;
+}
+
+Task<Result<Digest>> PlatformLayers::trust(std::string image_name) {
+  Digest image;
+  CO_TRY_ASSIGN(const std::string path, image_tar(image_name, image));
+  const std::string key = KeyMaker("trust").add(image.str()).add(settings_.local_ca_pem).key();
+  if (const auto known = index_.find(key)) {
+    CO_TRY_ASSIGN(const bool there, co_await layers_.has(known->layer));
+    if (there) co_return known->layer;
+    index_.forget(key);
+  }
+  CO_TRY_ASSIGN(UniqueFd tar, open_at(AT_FDCWD, path, O_RDONLY));
+  CO_TRY_ASSIGN(const ArchiveListing listing, co_await off_loop<ArchiveListing>(loop_, [tar = std::move(tar)] {
+                  return list_archive(tar.get(), [](std::string_view file) { return file == kBundlePath || file == kJavaStorePath; }, kImageBounds);
+                }));
+  CO_TRY_ASSIGN(std::string files, trust_files(listing.contents, settings_.local_ca_pem), "the certificate authorities of " + image_name);
+  CO_TRY_ASSIGN(const Digest layer, co_await text_layer(std::move(files), "/"));
+  (void)index_.remember(key, {layer, ""});
+  co_return layer;
 }
 
 Task<Result<Digest>> PlatformLayers::unpack_and_drop(StageResult blob, std::string subfolder, uint64_t max_bytes, uint32_t max_files) {

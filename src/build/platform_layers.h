@@ -26,11 +26,13 @@ struct PlatformSettings {
   std::string images_dir;
   std::string shims_dir;
   std::string ca_bundle;
+  std::string local_ca_pem;  // of this gateway; "" for none
   std::vector<ClientFile> client_files;
   std::vector<std::string> sources;  // local folders, each with python/, node/, go/, java/ as far as it has them
 };
 
 inline constexpr const char* kCaPath = "/skerry/build/ca.pem";
+inline constexpr const char* kLocalCaPath = "/skerry/trust/ca.pem";
 
 class PlatformLayers {
  public:
@@ -42,6 +44,9 @@ class PlatformLayers {
   Task<Result<Digest>> image(std::string name, std::function<void()> before_unpacking = {});
   // Mounted at /skerry/shim/<name>.
   Task<Result<Digest>> shim(std::string name);
+  // Mounted above a base image: its own stores of certificate authorities, with this gateway's in them, so that functions call each other by their public URLs.
+  // Nothing is set in the environment for it: a bundle named there costs a start tens of milliseconds.
+  Task<Result<Digest>> trust(std::string image_name);
   // CA bundle and client files.
   Task<Result<Digest>> machine();
 
@@ -55,6 +60,7 @@ class PlatformLayers {
   Task<Result<Digest>> unpack_and_drop(StageResult blob, std::string subfolder, uint64_t max_bytes, uint32_t max_files);
 
  private:
+  Result<std::string> image_tar(const std::string& name, Digest& digest) const;
   Task<Result<Digest>> folder_layer(std::string folder, std::string subfolder);
   Task<Result<Digest>> text_layer(std::string tar, std::string subfolder);
 

@@ -102,13 +102,14 @@ Result<std::unique_ptr<Control>> Control::create(Loop& loop, const Logger& logge
 
 namespace {
 
-PipelineSettings pipeline_settings(const DaemonConfig& config) {
+PipelineSettings pipeline_settings(const DaemonConfig& config, const std::string& local_ca_pem) {
   PipelineSettings s;
   s.images_dir = config.images_dir;
   s.shims_dir = config.shims_dir;
   s.builds_dir = config.state_dir + "/control/builds";
   s.cache_dir = config.state_dir + "/control/build-cache";
   s.sources = config.build_sources;
+  s.local_ca_pem = local_ca_pem;
   s.registries = config.registries;
   s.limits.memory_bytes = static_cast<uint64_t>(config.build_memory_mb) << 20;
   s.limits.scratch_bytes = s.limits.memory_bytes / 3 * 2;
@@ -134,7 +135,7 @@ Control::Control(Loop& loop, const Logger& logger, const DaemonConfig& config, s
       usage_(*store_, loop.clock(), config.state_dir + "/journal"),
       jobs_(loop, config.run_dir),
       layers_(loop, config.run_dir),
-      pipeline_(loop, logger, blobs_, jobs_, layers_, pipeline_settings(config)),
+      pipeline_(loop, logger, blobs_, jobs_, layers_, pipeline_settings(config, identity_.ca_pem)),
       watch_(loop, logger, config.edge.uid, [this] { return deployer_.snapshot(); }),
       deployer_(loop, logger, *store_, vault_, pipeline_, watch_,
                 {config.domain, config.location, identity_.gateway_id, config.https_port, config.state_dir + "/keeper/location.pub"}),

@@ -6,6 +6,7 @@
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "net/tls.h"
+#include "net/trust_files.h"
 #include "os/file.h"
 
 namespace skerry {
@@ -253,6 +254,32 @@ Task<void> serve_tls(Loop& loop, UniqueFd fd, TlsContext& context, const ServerL
   if (!co_await stream->accept(kNoDeadline)) co_return;
   HttpConnection connection(std::move(stream), limits, handler);
   co_await connection.serve(draining);
+}
+
+// What `keytool` of Java 17 makes of no certificate, with its usual password.
+const std::string kEmptyJavaStore("\xFE\xED\xFE\xED\0\0\0\2\0\0\0\0\xE2\x68\x6E\x45\xFB\x43\xDF\xA4\xD9\x92\xDD\x41\xCE\xB6\xB2\x1C\x63\x30\xD7\x92", 32);
+
+TEST(TrustFiles, JavaStoreGetsOneEntryMoreAndItsSeal) {
+  const std::string pem = make_certificate_authority("test CA").value().certificate_pem;
+  const std::string one = java_trust_store_with(kEmptyJavaStore, pem, "first").value();
+  const std::string two = java_trust_store_with(one, pem, "second").value();
+  EXPECT_EQ(one.substr(0, 12), std::string("\xFE\xED\xFE\xED\0\0\0\2\0\0\0\1", 12));
+  EXPECT_EQ(two.substr(0, 12), std::string("\xFE\xED\xFE\xED\0\0\0\2\0\0\0\2", 12));
+  EXPECT_EQ(one.substr(12, 4 + 2 + 5 + 8 + 2 + 5), std::string("\0\0\0\2\0\5first\0\0\0\0\0\0\0\0\0\5X.509", 26));
+  // The entry stays as it was, and the old seal is gone.
+  EXPECT_EQ(two.substr(12, one.size() - 32), one.substr(12, one.size() - 32));
+  EXPECT_EQ(two.size() - one.size(), one.size() - kEmptyJavaStore.size() + 1);  // the longer alias
+  EXPECT_NE(one.substr(one.size() - 20), two.substr(two.size() - 20));
+}
+
+TEST(TrustFiles, WhatIsNoStoreOrNoCertificateIsRefused) {
+  const std::string pem = make_certificate_authority("test CA").value().certificate_pem;
+  for (const std::string& bad : {std::string(), kEmptyJavaStore.substr(0, 31), "PK" + kEmptyJavaStore.substr(2), std::string(kEmptyJavaStore).replace(7, 1, "\1")})
+    EXPECT_FALSE(java_trust_store_with(bad, pem, "a")) << bad.size();
+  EXPECT_FALSE(java_trust_store_with(kEmptyJavaStore, "-----BEGIN CERTIFICATE-----", "a"));
+  EXPECT_FALSE(hashed_certificate_name(""));
+  EXPECT_TRUE(hashed_certificate_name(pem).value().ends_with(".0"));
+  EXPECT_EQ(hashed_certificate_name(pem).value().size(), 10U);
 }
 
 TEST(Tls, ClientsVerifyAgainstTheLocalAuthority) {
