@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 
 #include "os/file.h"
 #include "os/process.h"
+#include "os/tcp.h"
 #include "os/unix_socket.h"
 
 namespace skerry {
@@ -82,6 +84,27 @@ TEST_F(OsTest, Message_OverItsLimitIsRefusedBySender) {
   ASSERT_TRUE(pair);
   EXPECT_TRUE(send_message(pair->first.get(), std::string(kMaxMessage, 'x')));
   EXPECT_EQ(send_message(pair->first.get(), std::string(kMaxMessage + 1, 'x')).error().code(), ErrorCode::kTooLarge);
+}
+
+uint16_t port_of(const Result<SocketAddress>& address) {
+  if (!address) return 0;
+  if (address->storage.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&address->storage)->sin_port);
+  return ntohs(reinterpret_cast<const sockaddr_in6*>(&address->storage)->sin6_port);
+}
+
+TEST_F(OsTest, Endpoint_HasItsPortOrTheUsualOne) {
+  for (const char* text : {"10.0.0.1", "fd00::1", "[fd00::1]", "::1"}) EXPECT_EQ(port_of(parse_endpoint(text, 53)), 53) << text;
+  for (const char* text : {"10.0.0.1:5300", "[fd00::1]:5300"}) EXPECT_EQ(port_of(parse_endpoint(text, 53)), 5300) << text;
+  EXPECT_EQ(port_of(parse_endpoint("10.0.0.1:65535", 53)), 65535);
+  for (const char* text : {"", "host", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0.1:53x", "[fd00::1", "[fd00::1]:", "[10.0.0.1]", "[10.0.0.1]:53", "fd00::1]:53", ":53"})
+    EXPECT_FALSE(parse_endpoint(text, 53)) << text;
+}
+
+TEST_F(OsTest, Socket_MayBeBoundToAnAddressThatIsYetToCome) {
+  constexpr const char* kNowhere = "192.0.2.77";  // TEST-NET-1
+  EXPECT_EQ(bind_udp(kNowhere, 0, Presence::kNow, 1 << 16).error().sys_errno(), EADDRNOTAVAIL);
+  EXPECT_TRUE(bind_udp(kNowhere, 0, Presence::kLater, 1 << 16));
+  EXPECT_TRUE(listen_tcp(kNowhere, 0, Presence::kLater));
 }
 
 TEST_F(OsTest, Spawn_PassesOnlyWhatIsNamed) {
