@@ -341,14 +341,28 @@ bool waits_for_a_function(const BuildResult& result) {
   return std::all_of(result.argv.begin(), result.argv.end(), known) && std::none_of(result.env.begin(), result.env.end(), [](const std::string& entry) { return entry.starts_with("NODE_OPTIONS="); });
 }
 
+Task<Result<void>> Pipeline::trust_image(Run& run) {
+  if (settings_.local_ca_pem.empty() || run.recipe.language != "image") co_return Result<void>{};
+  auto archive = blobs_.open_blob(run.app);
+  auto layer = co_await platform_.trust_in(run.app, archive ? std::move(*archive) : UniqueFd());
+  if (!layer && layer.error().code() == ErrorCode::kNotFound) {
+    run.log.warning("the image was built before this gateway had its authority, and its archive is gone: it does not trust other functions' certificates");
+    co_return Result<void>{};
+  }
+  if (!layer) co_return pass(std::move(layer).error(), "trust");
+  if (*layer) run.trust = **layer;
+  co_return Result<void>{};
+}
+
 Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   const std::string& language = run.recipe.language;
+  CO_TRY(co_await trust_image(run));
   BuildResult result;
   result.language = language;
   if (run.request.image) result.image = run.request.image->name();
   result.version = run.recipe.version;
   if (!run.image.empty()) result.layers = {run.image};
-  if (!run.trust.empty()) result.layers.push_back(run.trust);
+  if (!run.trust.empty() && language != "image") result.layers.push_back(run.trust);
   const bool served_by_shim = !run.own_server() && (!run.made || run.made->shape != "server");
   if (served_by_shim && language != "go") result.layers.push_back(run.shim);  // Go's is compiled in
   std::string path = "/usr/local/bin:/usr/bin:/bin";
@@ -361,6 +375,7 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
     path = (language == "python" ? dependency_folder(run.recipe) + "/bin:" : "/app/node_modules/.bin:") + path;
   }
   result.layers.push_back(run.app);
+  if (!run.trust.empty() && language == "image") result.layers.push_back(run.trust);
   result.size_bytes = run.made ? run.made->size_bytes : run.upload_bytes;
   if (language == "python") {
     result.argv = {"python3", "-B", "/skerry/shim/python/main.py"};

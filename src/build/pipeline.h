@@ -61,6 +61,8 @@ class Pipeline final : public Builder {
   Task<Result<void>> install_dependencies(Run& run);
   Task<Result<Digest>> prune_dependencies(Run& run);
   Task<Result<void>> build_project(Run& run);
+  // What an author's image trusts, with our own authority in it; nothing where that cannot be told.
+  Task<Result<void>> trust_image(Run& run);
   Task<Result<BuildResult>> assemble(Run& run);
   // The path that an own server answers with 2xx or 503, "" for none or when it does not start in a build.
   Task<Result<std::string>> find_health_path(Run& run, const BuildResult& result);

@@ -124,7 +124,7 @@ class PipelineTest : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void make_image(const std::string& name, const std::string& text) {
-    const std::string folder = folder_ + "/images/" + name, tar = tar_of({{"etc/name", text}});
+    const std::string folder = folder_ + "/images/" + name, tar = tar_of({{"etc/name", text}, {"etc/ssl/certs/ca-certificates.crt", "theirs\n"}});
     std::filesystem::create_directories(folder);
     std::ofstream(folder + "/abc.tar") << tar;
     std::ofstream(folder + "/current") << R"({"format":1,"recipe":"abc","sha256":")" << hex(sha256(tar)) << "\"}";
@@ -372,6 +372,22 @@ TEST_F(PipelineTest, AnImageIsItsOwnRoot) {
   EXPECT_EQ(result->argv, (std::vector<std::string>{"/server"}));
   EXPECT_EQ(result->env, (std::vector<std::string>{"PATH=/x"}));
   EXPECT_EQ(jobs_.seen.size(), 1U);
+}
+
+TEST_F(PipelineTest, AnImageWithABundleOfAuthoritiesGetsOursAboveIt) {
+  settings_.local_ca_pem = make_certificate_authority("test CA")->certificate_pem;
+  std::filesystem::create_directories(folder_ + "/shims/image");
+  for (const bool has_bundle : {true, false}) {
+    jobs_.answer = [&](const Job&) {
+      std::map<std::string, std::string> files = {{"server", "x"}, {".skerry/revision.json", R"({"shape":"server","entry":"","argv":["/server"],"env":[]})"}};
+      if (has_bundle) files["etc/ssl/certs/ca-certificates.crt"] = "theirs\n", files["etc/ssl/certs/java/cacerts"] = "of another form";
+      return FakeJobs::Answer{"", tar_of(files), {0, 0, false}, std::nullopt};
+    };
+    const auto result = build({{"oci-layout", ""}, {"index.json", has_bundle ? "{}" : "{ }"}});
+    ASSERT_TRUE(result) << result.error().message();
+    EXPECT_EQ(result->layers.size(), has_bundle ? 2U : 1U);
+    EXPECT_EQ(result->argv, (std::vector<std::string>{"/server"}));
+  }
 }
 
 TEST_F(PipelineTest, AnImageInARegistryIsResolvedAndPulledOnce) {

@@ -48,14 +48,15 @@ constexpr std::string_view kBundlePath = "etc/ssl/certs/ca-certificates.crt", kJ
 
 // A tar of what a base image has of these, with our own authority in each: OpenSSL (Python, Node.js) looks its name up in the folder, Go and curl read the bundle, Java
 // its store.
+// The bundle is there as a file, so its folder is one and not a link that a layer would hide.
 Result<std::string> trust_files(const std::map<std::string, std::string>& image, const std::string& ca) {
   TarText tar;
   TRY_ASSIGN(const std::string name, hashed_certificate_name(ca));
   TRY(tar.add("etc/ssl/certs/" + name, ca));
   if (const auto bundle = image.find(std::string(kBundlePath)); bundle != image.end()) TRY(tar.add(bundle->first, bundle->second + ca));
   if (const auto store = image.find(std::string(kJavaStorePath)); store != image.end()) {
-    TRY_ASSIGN(const std::string with, java_trust_store_with(store->second, ca, "skerry:local"));
-    TRY(tar.add(store->first, with));
+    // An author's image may have it in another form, which stays as it is.
+    if (const auto with = java_trust_store_with(store->second, ca, "skerry:local")) TRY(tar.add(store->first, *with));
   }
   TRY(tar.add(std::string(kLocalCaPath).substr(1), ca));
   return tar.finish();
@@ -108,20 +109,28 @@ Task<Result<Digest>> PlatformLayers::image(std::string name, std::function<void(
 Task<Result<Digest>> PlatformLayers::trust(std::string image_name) {
   Digest image;
   CO_TRY_ASSIGN(const std::string path, image_tar(image_name, image));
-  const std::string key = KeyMaker("trust").add(image.str()).add(settings_.local_ca_pem).key();
+  CO_TRY_ASSIGN(UniqueFd tar, open_at(AT_FDCWD, path, O_RDONLY));
+  CO_TRY_ASSIGN(const std::optional<Digest> layer, co_await trust_in(image, std::move(tar)));
+  if (!layer) co_return fail(ErrorCode::kCorrupt, "the base image `{}` has no bundle of certificate authorities", image_name);
+  co_return *layer;
+}
+
+Task<Result<std::optional<Digest>>> PlatformLayers::trust_in(Digest root, UniqueFd archive) {
+  const std::string key = KeyMaker("trust").add(root.str()).add(settings_.local_ca_pem).key();
   if (const auto known = index_.find(key)) {
     CO_TRY_ASSIGN(const bool there, co_await layers_.has(known->layer));
-    if (there) co_return known->layer;
+    if (there) co_return std::optional(known->layer);
     index_.forget(key);
   }
-  CO_TRY_ASSIGN(UniqueFd tar, open_at(AT_FDCWD, path, O_RDONLY));
-  CO_TRY_ASSIGN(const ArchiveListing listing, co_await off_loop<ArchiveListing>(loop_, [tar = std::move(tar)] {
-                  return list_archive(tar.get(), [](std::string_view file) { return file == kBundlePath || file == kJavaStorePath; }, kImageBounds);
+  if (!archive) co_return fail(ErrorCode::kNotFound, "the archive of {} is gone", root.str());
+  CO_TRY_ASSIGN(const ArchiveListing listing, co_await off_loop<ArchiveListing>(loop_, [archive = std::move(archive)] {
+                  return list_archive(archive.get(), [](std::string_view file) { return file == kBundlePath || file == kJavaStorePath; }, kImageBounds);
                 }));
-  CO_TRY_ASSIGN(std::string files, trust_files(listing.contents, settings_.local_ca_pem), "the certificate authorities of " + image_name);
+  if (!listing.contents.contains(std::string(kBundlePath))) co_return std::nullopt;
+  CO_TRY_ASSIGN(std::string files, trust_files(listing.contents, settings_.local_ca_pem));
   CO_TRY_ASSIGN(const Digest layer, co_await text_layer(std::move(files), "/"));
   (void)index_.remember(key, {layer, ""});
-  co_return layer;
+  co_return std::optional(layer);
 }
 
 Task<Result<Digest>> PlatformLayers::unpack_and_drop(StageResult blob, std::string subfolder, uint64_t max_bytes, uint32_t max_files) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,8 @@ class PlatformLayers {
   // Mounted above a base image: its own stores of certificate authorities, with this gateway's in them, so that functions call each other by their public URLs.
   // Nothing is set in the environment for it: a bundle named there costs a start tens of milliseconds.
   Task<Result<Digest>> trust(std::string image_name);
+  // The same of any root by its digest and archive; none where it has no store in a known place and form. kNotFound: not known from before, and `archive` is none.
+  Task<Result<std::optional<Digest>>> trust_in(Digest root, UniqueFd archive);
   // CA bundle and client files.
   Task<Result<Digest>> machine();
 
