@@ -1,6 +1,7 @@
 """What a function reaches of its host: names (whatever the host's resolver is) and other functions by their public URLs, with TLS that verifies. And nothing else of it."""
 import concurrent.futures
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import time
 import urllib.parse
 
 import pytest
-from conftest import BIN, Skerry
+from conftest import BIN, Skerry, free_port
 from fake_resolver import ADDRESS, Resolver
 
 MANIFEST = '[edge_compute]\nfunc_name = "{0}"\n[runtime]\n{1}\n'
@@ -221,6 +222,20 @@ def test_a_resolver_that_is_none_stops_the_daemon_with_its_line(tmp_path, resolv
     config.write_text(f"[dns]\nresolvers = {resolvers}\n")
     result = subprocess.run([BIN / "skerryd", "--config", config], capture_output=True, text=True, timeout=20)
     assert result.returncode == 1 and f"{config} line 2: `dns.resolvers` {words}" in result.stderr, result.stderr
+
+
+def test_another_program_at_the_port_for_names_is_told_of_with_what_to_do(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("starts skerryd: needs root")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
+        taken.bind(("100.95.0.1", 53))
+        config = tmp_path / "skerry.toml"
+        config.write_text(f'state_dir = "{tmp_path}/s"\nrun_dir = "{tmp_path}/r"\ntag = "n{os.getpid() % 10**6}"\nsubnet = "100.95.0.0/16"\n[ports]\n'
+                          + "".join(f"{name} = {free_port()}\n" for name in ("https", "http", "api")))
+        result = subprocess.run([BIN / "skerryd", "--config", config], capture_output=True, text=True, timeout=20)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1, result.stderr
+    assert "100.95.0.1 port 53 is in use by another program" in result.stderr and "name those that it shall serve" in result.stderr, result.stderr
 
 
 # ---- what is closed
