@@ -27,6 +27,7 @@ namespace {
 // What an ordinary server process uses. Not here, and so ENOSYS: mount and namespace calls, module and kexec calls, bpf, perf, keyrings,
 // io_uring, ptrace and process_vm_*, userfaultfd, open_by_handle_at, clock setting, swap, quota, reboot, kernel log, iopl. Nor io_setup and its
 // kin: the whole machine has one number of such contexts (fs.aio-max-nr), which one container could use up; libaio's users know how to do without.
+// Nor seccomp itself, as in a kernel that was built without it: the last test of kPrologue says why.
 constexpr const char* kAllowed[] = {
     "accept", "accept4", "access", "alarm", "arch_prctl", "bind", "brk", "capget", "chdir", "chmod", "chown", "clock_getres", "clock_gettime",
     "clock_nanosleep", "close", "close_range", "connect", "copy_file_range", "creat", "dup", "dup2", "dup3", "epoll_create", "epoll_create1", "epoll_ctl",
@@ -45,7 +46,7 @@ constexpr const char* kAllowed[] = {
     "recvfrom", "recvmmsg", "recvmsg", "remap_file_pages", "removexattr", "rename", "renameat", "renameat2", "restart_syscall", "rmdir", "rseq",
     "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo",
     "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam", "sched_getscheduler",
-    "sched_rr_get_interval", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "sched_yield", "seccomp", "select", "semctl",
+    "sched_rr_get_interval", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "sched_yield", "select", "semctl",
     "semget", "semop", "semtimedop", "sendfile", "sendmmsg", "sendmsg", "sendto", "set_robust_list", "set_tid_address", "setfsgid", "setfsuid", "setgid",
     "setgroups", "setitimer", "setpgid", "setpriority", "setregid", "setresgid", "setresuid", "setreuid", "setrlimit", "setsid", "setsockopt", "setuid",
     "setxattr", "shmat", "shmctl", "shmdt", "shmget", "shutdown", "sigaltstack", "signalfd", "signalfd4", "socketpair", "splice", "stat", "statfs",
@@ -83,7 +84,7 @@ constexpr uint32_t low(size_t argument) { return static_cast<uint32_t>(offsetof(
 constexpr uint32_t high(size_t argument) { return low(argument) + sizeof(uint32_t); }
 constexpr uint32_t kUnknown = SECCOMP_RET_ERRNO | ENOSYS, kDoneNothing = SECCOMP_RET_ERRNO | 0;  // the second is "success" for the caller
 
-// Runs before the list: three tests, each of which falls through to the next. The kernel looks at the low 32 bits of these arguments only, and
+// Runs before the list: tests, each of which falls through to the next. The kernel looks at the low 32 bits of these arguments only, and
 // libseccomp compares all 64 for "not equal", so that a set high bit would pass (CVE-2019-10063).
 constexpr sock_filter kPrologue[] = {
     // SECURITY: TIOCSTI and TIOCLINUX type into a terminal's input (CVE-2016-2568 and others); TIOCSETD gives a terminal a line discipline, old
@@ -111,6 +112,23 @@ constexpr sock_filter kPrologue[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low(0)),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CORE, 0, 1),
     BPF_STMT(BPF_RET | BPF_K, kDoneNothing),
+    // SECURITY: every filter is compiled to machine code, in a room of which the machine has one (net.core.bpf_jit_limit) and which no control group
+    // counts. A container that fills it takes socket filters from all others, and seccomp: no further container would start.
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, 8),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low(1)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOL_SOCKET, 0, 6),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low(2)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_ATTACH_FILTER, 3, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_ATTACH_BPF, 2, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_ATTACH_REUSEPORT_CBPF, 1, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_ATTACH_REUSEPORT_EBPF, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, kUnknown),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low(0)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_SECCOMP, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, kUnknown),
 };
 
 }  // namespace

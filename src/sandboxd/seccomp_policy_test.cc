@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -74,7 +76,7 @@ TEST(SeccompPolicy, AnswersEverythingElseAsAnOlderKernelWould) {
                           SYS_name_to_handle_at, SYS_clone3, SYS_open_tree, SYS_move_mount, SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_mount_setattr, SYS_syslog,
                           SYS_acct, SYS_settimeofday, SYS_clock_settime, SYS_clock_adjtime, SYS_adjtimex, SYS_iopl, SYS_ioperm, SYS_modify_ldt, SYS_quotactl, SYS_fanotify_init,
                           SYS_lookup_dcookie, SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise, SYS_sethostname, SYS_setdomainname, SYS_vhangup, SYS_nfsservctl, SYS_move_pages,
-                          SYS_migrate_pages, SYS_mbind, SYS_set_mempolicy})
+                          SYS_migrate_pages, SYS_mbind, SYS_set_mempolicy, SYS_seccomp})
     EXPECT_EQ(ask(call), kUnknown) << call;
   for (const long future : {470L, 1000L, 0x3FFFFFFFL}) EXPECT_EQ(ask(future), kUnknown) << future;
 }
@@ -118,6 +120,21 @@ TEST(SeccompPolicy, LeavesTheCoreLimitAsItIs) {
   EXPECT_EQ(ask(SYS_setrlimit, RLIMIT_NOFILE, 0x1000), kAllow);
   EXPECT_EQ(ask(SYS_prlimit64, 0, RLIMIT_NOFILE, 0x1000), kAllow);
   EXPECT_EQ(ask(SYS_getrlimit, RLIMIT_CORE, 0x1000), kAllow);
+}
+
+TEST(SeccompPolicy, CompilesNoFiltersForATenant) {
+  constexpr uint64_t kHighBit = 0x100000000ULL;
+  for (const uint64_t option : {SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_REUSEPORT_EBPF}) {
+    EXPECT_EQ(ask(SYS_setsockopt, 0, SOL_SOCKET, option), kUnknown) << option;
+    EXPECT_EQ(ask(SYS_setsockopt, 0, kHighBit | SOL_SOCKET, kHighBit | option), kUnknown) << option;  // the kernel looks at 32 bits
+    EXPECT_EQ(ask(SYS_setsockopt, 0, IPPROTO_TCP, option), kAllow) << option;                         // other levels have other options
+  }
+  EXPECT_EQ(ask(SYS_setsockopt, 0, SOL_SOCKET, SO_REUSEADDR), kAllow);
+  EXPECT_EQ(ask(SYS_setsockopt, 0, SOL_SOCKET, SO_DETACH_FILTER), kAllow);
+  EXPECT_EQ(ask(SYS_prctl, PR_SET_SECCOMP), kUnknown);
+  EXPECT_EQ(ask(SYS_prctl, kHighBit | PR_SET_SECCOMP), kUnknown);
+  EXPECT_EQ(ask(SYS_prctl, PR_SET_NAME), kAllow);
+  EXPECT_EQ(ask(SYS_prctl, PR_GET_SECCOMP), kAllow);
 }
 
 TEST(SeccompPolicy, KeepsAddressesRandom) {
