@@ -15,7 +15,7 @@ PYTEST_LIMIT_S = 1500
 SUITES = ["lint", "unit", "integration", "conformance", "security", "e2e", "sim"]
 PYTEST = {
     "integration": ["tests/sandbox", "tests/control", "tests/cli", "tests/images", "shims/python/tests", "shims/node/tests", "shims/go/tests"],
-    "conformance": ["tests/conformance"],
+    "conformance": ["tests/conformance", "tests/contract"],
     "security": ["tests/security"],
     "e2e": ["tests/e2e", "tests/build"],
     "sim": ["tests/sim"],
