@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "spare.h"
+
 extern char** environ;
 static char answer[1 << 20];
 static size_t used;
@@ -159,26 +161,6 @@ static int work(char** argv) {
     if (write(1, block, (size_t)n) != n) return 3;
   dprintf(2, "%s\n", getenv("PURPOSE") ? getenv("PURPOSE") : "");
   return n < 0 ? 4 : 0;
-}
-
-/* A spare: waits for what it is to become, as shims/README.md says. */
-static int become(void) {
-  static char text[1 << 20];
-  size_t got = 0;
-  ssize_t n;
-  dprintf(4, "{\"phase\":\"waiting\"}\n");
-  while ((n = read(5, text + got, sizeof text - 1 - got)) > 0) got += (size_t)n;
-  close(5);
-  clearenv();
-  char* at = text + 1;
-  for (; at < text + got && *at; at += strlen(at) + 1) putenv(at);
-  char* secret = at + 1;
-  if (text[0] == 'S' && (secret >= text + got || *secret == 1)) {
-    dprintf(4, "{\"error\":\"start_failed\",\"message\":\"secrets\"}\n");
-    return 1;
-  }
-  for (; secret < text + got && *secret; secret += strlen(secret) + 1) putenv(secret);
-  return chdir("/app");
 }
 
 int main(int argc, char** argv) {

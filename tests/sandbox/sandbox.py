@@ -16,6 +16,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 from slow import SLOW, in_time  # noqa: E402
+WITHOUT = [sys.executable, str(ROOT / "tests/sandbox/without.py")]  # CALL[,CALL...]: before a command that shall do without them
 BIN = pathlib.Path(os.environ.get("SKERRY_BUILD", ROOT / "build/dev")) / "bin"
 LAYER_ID_BASE = 0x70000000
 SUBNET = "10.199"  # not the one of an installed Skerry, nor of the other tests
@@ -67,7 +68,7 @@ class Reader:
         size = self.number("I")
         value = self.raw[self.at:self.at + size]
         self.at += size
-        return value.decode()
+        return value.decode(errors="replace")
 
 
 def decode(raw):

@@ -2,15 +2,13 @@
 what cannot be, nothing starts, and the name of it is told."""
 import json
 import os
-import pathlib
 import re
 import subprocess
-import sys
 
 import pytest
 import sandbox as sb
 
-WITHOUT = [sys.executable, str(pathlib.Path(__file__).with_name("without.py"))]
+WITHOUT = sb.WITHOUT
 MB = 1 << 20
 # Feature to calls. What is not here has no call of its own: the kernel's version, root, control groups (files; both versions are run, here and in
 # `make test-vm`), namespaces and veth (flags and messages of calls that everything needs).

@@ -41,12 +41,12 @@ def until(condition, seconds=10):
 
 
 def programs(box):
-    """Host pids of every probe in the sandbox's groups, to the names of their hosts."""
+    """Host pids of every probe (or attack) in the sandbox's groups, to the names of their hosts."""
     found = {}
     for pids in box.groups().values():
         for pid in pids:
             try:
-                if os.readlink(f"/proc/{pid}/exe").endswith("/probe"):
+                if os.readlink(f"/proc/{pid}/exe").endswith(("/probe", "/attack")):
                     found[pid] = subprocess.run(["nsenter", "-t", str(pid), "-u", "hostname"], capture_output=True, text=True).stdout.strip()
             except OSError:
                 pass  # ended meanwhile

@@ -26,7 +26,7 @@ def build():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="skh", dir="/tmp"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     flags = ["clang-19", "-D_GNU_SOURCE", "-O1", "-static", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
-    parts = [SOURCES / name for name in ("main.c", "kernel.c", "files.c", "processes.c", "bombs.c", "network.c")]
+    parts = [SOURCES / name for name in ("main.c", "kernel.c", "files.c", "processes.c", "bombs.c", "network.c", "shared.c")]
     subprocess.run([*flags, "-o", folder / "attack", *parts], check=True)
     subprocess.run([*(flag if flag != "-static" else "-static-pie" for flag in flags), "-fPIE", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", folder / "loader", SOURCES / "interpreter.c"], check=True)
     return folder
@@ -86,8 +86,9 @@ class Box(sb.Sandbox):
         (top / "app" / "attack").write_bytes((self.tools / "attack").read_bytes())
         (top / "app" / "attack").chmod(0o755)
 
-    def make_layer(self, fill, owner=0):
-        """A layer as skerry-unpack would leave it, or as it would be had skerry-unpack been deceived: `fill` makes what it likes in the folder."""
+    def make_layer(self, fill, owner=0, at="/"):
+        """A layer as skerry-unpack would leave it, or as it would be had skerry-unpack been deceived: `fill` makes what it likes in the folder. A function's
+        code is below `at`."""
         self.made += 1
         name = f"{self.made:064x}"
         top = self.state / "layers" / name
@@ -99,7 +100,7 @@ class Box(sb.Sandbox):
             os.lchown(path, sb.LAYER_ID_BASE + owner, sb.LAYER_ID_BASE + owner)
             if not path.is_symlink():
                 path.chmod(mode & 0o7777)  # chown takes setuid away
-        (self.state / "layers" / (name + ".meta")).write_text("/ 1 1\n")
+        (self.state / "layers" / (name + ".meta")).write_text(f"{at} 1 1\n")
         return "sha256:" + name
 
     def attacker(self, env=(), **plan):
@@ -153,6 +154,13 @@ class Attacker:
         parent = v1 if v1.exists() else pathlib.Path("/sys/fs/cgroup") / self.box.tag
         init = self.init()
         return parent / next(name for name, pids in self.box.groups().items() if init in pids)
+
+    def lift(self, controller):
+        """CONTROL: takes this container's limit away, and no other barrier."""
+        group = self.group(controller)
+        for name, value in {"pids.max": "max", "memory.memsw.limit_in_bytes": "-1", "memory.limit_in_bytes": "-1", "memory.max": "max", "cpu.cfs_quota_us": "-1", "cpu.max": "max"}.items():
+            if name.startswith(controller) and (group / name).exists():
+                (group / name).write_text(value)
 
     def cpu_us(self):
         """As its counter says that is handed out with the instance: v1 in ns, v2 by name in us."""

@@ -96,6 +96,16 @@ def test_zombie_storm(box, bystander):
     bomb.kill()
 
 
+def test_processes_without_their_limit(box):
+    """CONTROL: the storm that stopped below 64 goes on when the group's limit is lifted."""
+    bomb = box.attacker(processes=64)
+    assert bomb.tries("zombies", 300)["end"] == "EAGAIN"
+    box.wait_until(lambda: number(bomb.group("pids") / "pids.current") <= 3, "zombies stay")
+    bomb.lift("pids")
+    assert bomb.tries("zombies", 300) == {"made": "300", "end": "ok"}
+    bomb.kill()
+
+
 @pytest.mark.parametrize("how", ["killed", "terminated, then killed", "its own program ends"])
 def test_processes_that_ignore_every_signal(box, how):
     """Daemons in sessions of their own that ignore all they can: nothing is left of them, however the container ends."""
@@ -151,6 +161,16 @@ def test_memory_backed_files_count_as_memory(box, bystander, folder):
     attacker.begin("files", folder)
     assert attacker.ended()["oom"]
     assert_answers(bystander)
+
+
+def test_memory_without_its_limit(box):
+    """CONTROL: what ends a container of 32 MB is written to the end when the group's limit is lifted."""
+    held, free = (box.attacker(memory=32 << 20, scratch=128 << 20) for _ in range(2))
+    held.begin("disk", "/dev/shm/bomb")
+    assert held.ended()["oom"]
+    free.lift("memory")
+    assert free.tries("disk", "/dev/shm/bomb") == {"written": str(64 << 20), "end": "ENOSPC"}
+    free.kill()
 
 
 # ---- disk
@@ -211,6 +231,22 @@ def test_descriptor_bomb(box):
     bomb.kill()
 
 
+def test_descriptors_of_every_process_are_memory(box, bystander):
+    """Each of 64 processes opens all that it may: no limit counts them together but the memory that the kernel's records take."""
+    bomb = box.attacker(processes=64, files=4096, memory=32 << 20)
+    bomb.begin("descriptors-of-all")
+    assert bomb.ended()["oom"]
+    assert_answers(bystander)
+
+
+def test_descriptors_that_are_sent_and_never_received(box):
+    """In no process's table, but counted for the user: as many as one process may have."""
+    bomb = box.attacker(files=100)
+    got = bomb.tries("flying-descriptors", 1000)
+    assert got["end"] == "ETOOMANYREFS" and 50 <= int(got["made"]) <= 150, got
+    bomb.kill()
+
+
 def test_limits_are_not_raised(attacker):
     got = attacker.tries("raise-limits")
     assert got.pop("core") == "ok"  # told so; see test_cve_2025_4598
@@ -239,3 +275,13 @@ def test_a_busy_container_leaves_the_processors_to_others(box, bystander):
     share = (bomb.cpu_us() - used) / 1e6 / (time.monotonic() - began)
     assert 0.05 < share < 0.3, share
     bomb.kill()
+
+
+def test_processors_without_their_limit(box):
+    """CONTROL: without the quota the same sixteen have used in one second and a half what they would get in four."""
+    free = box.attacker(cpu=200)
+    free.lift("cpu")
+    used = free.cpu_us()
+    free.begin("spin", 16, 20000)
+    box.wait_until(lambda: free.cpu_us() - used > 800_000, "they do not get more than the quota", 1.5)
+    free.kill()

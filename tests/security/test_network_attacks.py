@@ -172,6 +172,32 @@ def test_ipv6_leads_nowhere(pair):
     assert set(first.tries("ask", *(w for a, p in targets for w in (a, p, "00"))).values()) <= {"ENETUNREACH", "EADDRNOTAVAIL"}
 
 
+def settings_of_ipv6(interface):
+    return pathlib.Path(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6")
+
+
+def test_ipv6_that_is_switched_on_is_stopped_by_the_rules(box):
+    """Barriers fewer: with IPv6 on at both ends of the link, addresses and a route, the rules are what is left between a container and the host."""
+    first = box.attacker()
+    link, inside = interface(first), inside_as_root(first)
+    if not settings_of_ipv6(link).exists():
+        pytest.skip("this machine has no IPv6")
+    settings_of_ipv6(link).write_text("0")
+    ip("addr", "add", "fd00:77::1/64", "dev", link, "nodad")
+    subprocess.run([*inside, "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6 && ip addr add fd00:77::2/64 dev eth0 nodad && ip route add default via fd00:77::1 dev eth0"],
+                   check=True)
+    with socket.socket(socket.AF_INET6) as listener:
+        listener.bind(("::", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        targets = [("fd00:77::1", port), ("fd00:ec2::254", 80), ("2001:db8::1", 80)]
+        assert reach(first, *targets) == all_of("ETIMEDOUT", targets)
+        assert first.tries("ask", "fd00:77::1", port, "00", "ff02::1", port, "00") == {f"fd00:77::1 {port}": "ETIMEDOUT", f"ff02::1 {port}": "ETIMEDOUT"}
+        with without_barrier(box, "incoming"):  # once it asks again who has the address
+            box.wait_until(lambda: reach(first, targets[0]) == all_of("ok", targets[:1]), "the rule was not what stopped it")
+    first.kill()
+
+
 def test_the_hosts_own_addresses(box, pair):
     first, _ = pair
     with socket.socket() as listener:

@@ -96,6 +96,23 @@ def test_datagrams_in_sockets(pair):
     assert (pages() - before) * 4096 < 80 << 20
 
 
+def compiled_bytes():
+    """What compiled filters take of the one room that the machine has for them."""
+    return sum(int(line.split()[1]) for line in open("/proc/vmallocinfo") if "bpf" in line)
+
+
+def test_compiled_filters(pair):
+    """net.core.bpf_jit_limit: whoever fills it takes seccomp from everybody who is not root, and so every further container. No group counts it."""
+    before = compiled_bytes()
+    closed = dict.fromkeys(["filter", "reuseport-filter", "program", "reuseport-program", "high-bits", "end"], "ENOSYS")
+    assert pair[0].tries("socket-filters", 100) == {**closed, "made": "0"}
+    assert pair[0].tries("call-filters", 4) == {"made": "0", "end": "ENOSYS"}
+    # CONTROL: outside, where the same program has its filters compiled: 70 KB each.
+    for name, count in (("socket-filters", 100), ("call-filters", 10)):
+        with hostile.hold([*hostile.NOBODY_UNFILTERED, pair[0].box.tools / "attack", "run", name, str(count), "hold"], b"end="):
+            assert compiled_bytes() - before > 3 << 20, name
+
+
 def test_huge_pages(attacker):
     """Where the host reserved none there is nothing to take."""
     if int(pathlib.Path("/proc/sys/vm/nr_hugepages").read_text()) > 0:

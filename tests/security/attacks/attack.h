@@ -15,7 +15,7 @@ struct attack {
 };
 
 /* One table a file, each ends with a null name. */
-extern const struct attack kernel_attacks[], file_attacks[], process_attacks[], bomb_attacks[], network_attacks[];
+extern const struct attack kernel_attacks[], file_attacks[], process_attacks[], bomb_attacks[], network_attacks[], shared_attacks[];
 
 void print(const char* format, ...) __attribute__((format(printf, 1, 2)));
 void tell(const char* what, long result); /* "ok", or errno's name when it is below 0 */

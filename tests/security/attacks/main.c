@@ -1,11 +1,13 @@
 /* A hostile program. Without arguments it is a container's program: an HTTP server on descriptor 3 that carries out `GET /NAME?ARG&ARG`, each attack
  * in a child of its own. `attack run NAME ARG...` carries one out and ends: as a container's program from its first moment, or outside of any
- * container, to show what the attack does where nothing stops it. Static, no dependencies. */
+ * container, to show what the attack does where nothing stops it. As a spare that becomes an instance it carries out what its new environment says in
+ * ATTACK ("NAME ARG ...") at once, and ends. Static, no dependencies. */
 #include <poll.h>
 #include <stdarg.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "../../sandbox/spare.h"
 #include "attack.h"
 
 static int answer_fd = 1;
@@ -48,7 +50,7 @@ long now_ms(void) {
 }
 
 static int carry_out(const char* name, char** arguments) {
-  const struct attack* tables[] = {kernel_attacks, file_attacks, process_attacks, bomb_attacks, network_attacks};
+  const struct attack* tables[] = {kernel_attacks, file_attacks, process_attacks, bomb_attacks, network_attacks, shared_attacks};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; ++t)
     for (const struct attack* a = tables[t]; a->name; ++a)
       if (strcmp(a->name, name) == 0) {
@@ -108,8 +110,20 @@ static void serve(int client) {
   }
 }
 
+static int carry_out_line(char* line) {
+  char* arguments[64];
+  size_t count = 0;
+  while (line && count < 63) arguments[count++] = strsep(&line, " ");
+  arguments[count] = NULL;
+  return carry_out(arguments[0], arguments + 1);
+}
+
 int main(int argc, char** argv) {
   if (argc > 2) return carry_out(argv[2], argv + 3);
+  if (getenv("SKERRY_ASSIGNMENT_FD")) {
+    if (become() != 0) return 1;
+    if (getenv("ATTACK")) return carry_out_line(getenv("ATTACK"));
+  }
   signal(SIGPIPE, SIG_IGN);
   dprintf(4, "{\"phase\":\"ready\"}\n");
   close(4);

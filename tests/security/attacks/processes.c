@@ -70,6 +70,27 @@ static void do_search(char** a) {
   tell_number("seen", seen);
   tell_number("found", found);
 }
+/* A word in this program's own memory, wherever that came from. It is given backwards, so that the question itself is no finding. */
+static void do_search_memory(char** a) {
+  static char maps[1 << 16], piece[1 << 16];
+  const size_t size = strlen(*a);
+  long found = 0;
+  const int memory = open("/proc/self/mem", O_RDONLY);
+  if (memory < 0 || read_path("/proc/self/maps", maps, sizeof maps) < 0) return tell("found", -1);
+  for (char *line = maps, *next; (next = strchr(line, '\n')); line = next + 1) {
+    unsigned long from, to;
+    char may;
+    if (sscanf(line, "%lx-%lx %c", &from, &to, &may) != 3 || may != 'r') continue;
+    ssize_t n;
+    for (; from < to && (n = pread(memory, piece, to - from < sizeof piece ? to - from : sizeof piece, (off_t)from)) > 0; from += (size_t)n)
+      for (size_t i = 0; i + size <= (size_t)n; ++i) {
+        size_t same = 0;
+        while (same < size && piece[i + same] == (*a)[size - 1 - same]) ++same;
+        found += same == size;
+      }
+  }
+  tell_number("found", found);
+}
 
 static struct sockaddr_un abstract(const char* name, socklen_t* size) {
   struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -130,6 +151,6 @@ static void do_queue(char** a) {
   tell("mq", mq_open("/skerry-attack", O_RDWR | O_CREAT, 0666, NULL));
 }
 
-const struct attack process_attacks[] = {{"signal-init", do_signal_init}, {"init-files", do_init_files}, {"find-processes", do_find_processes}, {"search", do_search},
+const struct attack process_attacks[] = {{"signal-init", do_signal_init}, {"init-files", do_init_files}, {"find-processes", do_find_processes}, {"search", do_search}, {"search-memory", do_search_memory},
                                          {"abstract", do_abstract}, {"abstract-listen", do_abstract_listen}, {"unix", do_unix}, {"share", do_share},
                                          {"find-shared", do_find_shared}, {"queue", do_queue}, {NULL, NULL}};
