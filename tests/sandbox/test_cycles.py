@@ -98,15 +98,15 @@ def held_files(box):
     return held
 
 
-def settled(box):
-    """The counts, once everything that is over is away and all that waits is ready."""
+def settled(box, disks=1):
+    """The counts, once everything that is over is away and all that waits is ready: slots, one spare, and so many disks."""
     seen = []
 
     def quiet():
         pool = box.groups()
-        whole = len(pool) == POOL and all(len(pids) == 2 for pids in pool.values()) and held_files(box) == len(box.disks()) == len(waiting(box)) == 1
+        whole = len(pool) == POOL and all(len(pids) == 2 for pids in pool.values()) and len(waiting(box)) == 1 and held_files(box) == len(box.disks()) == disks
         seen[:] = [*seen[-2:], counts(box)]
-        return whole and seen == 3 * [seen[-1]] and seen[-1]["interfaces"] == POOL
+        return whole and seen == 3 * [seen[-1]] and seen[-1]["interfaces"] == seen[-1]["children"] == POOL  # who ended is a child until filler looks
 
     box.wait_until(quiet, seen, 60)  # what it failed at
     return seen[-1]
