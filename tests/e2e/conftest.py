@@ -85,6 +85,11 @@ class Skerry:
             time.sleep(0.02)
 
     @property
+    def gateway(self):
+        """The host's address as containers see it."""
+        return self.subnet.replace("0.0/16", "0.1")
+
+    @property
     def token(self):
         return (self.state / "control" / "admin.token").read_text().strip()
 

@@ -59,7 +59,8 @@ def seen(skerry):
     result = skerry.ship(None, **{"func.toml": '[edge_compute]\nfunc_name = "attacker"\n', "func.py": SOURCE})
     assert result.returncode == 0, result.stdout + result.stderr
     question = {
-        "reach": [["198.19.0.1", skerry.https], ["198.19.0.1", skerry.api], ["127.0.0.1", skerry.api], ["169.254.169.254", 80], ["10.0.0.1", 80], ["192.168.1.1", 80]],
+        "reach": [[skerry.gateway, skerry.https], [skerry.gateway, skerry.api], [skerry.gateway, skerry.http], ["127.0.0.1", skerry.api], ["169.254.169.254", 80],
+                  ["10.0.0.1", 80], ["192.168.1.1", 80]],
         "read": ["/etc/shadow", "/proc/kcore", "/proc/keys", "/proc/1/root/etc/hostname", "/sys/kernel/notes", str(skerry.state / "control" / "master.key")],
         "write": ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper", "/dev/null/x", "/usr/bin/python3"],
     }
@@ -68,8 +69,11 @@ def seen(skerry):
     return json.loads(answer.text)
 
 
-def test_reaches_neither_the_platform_nor_private_networks(seen):
-    assert "reached" not in {v.strip("'") for v in seen["reach"].values()}, seen["reach"]
+def test_reaches_ingress_and_neither_the_platform_nor_private_networks(seen, skerry):
+    got = {to: said.strip("'").split(":")[0] for to, said in seen["reach"].items()}
+    refused = got.pop(f"127.0.0.1:{skerry.api}")  # its own loopback, where nobody listens
+    assert got.pop(f"{skerry.gateway}:{skerry.https}") == "reached" and refused == "ConnectionRefusedError", seen["reach"]
+    assert len(got) == 5 and set(got.values()) == {"TimeoutError"}, seen["reach"]
 
 
 def test_reads_nothing_of_the_host(seen):
