@@ -41,8 +41,9 @@ class GetVerb final : public Verb {
          fmt::format("{} ({})", text_at(function, "updated_at"),
                      age(text_at(function, "updated_at"), session.clock().wall_ms())));
     line(t, "instances",
-         fmt::format("{} idle, {} busy, {} starting", number_at(instances, "idle"),
-                     number_at(instances, "busy"), number_at(instances, "starting")));
+         fmt::format("{} idle, {} busy, {} starting, {} frozen", number_at(instances, "idle"),
+                     number_at(instances, "busy"), number_at(instances, "starting"),
+                     number_at(instances, "frozen")));
     if (const json::object& start = object_at(function, "last_start"); !start.empty()) {
       std::string phases;
       for (const auto& phase : object_at(start, "phases"))

@@ -42,7 +42,7 @@ class LsVerb final : public Verb {
                ? "none yet"
                : fmt::format("{} ({})", number_at(revision, "number"), visible(text_at(revision, "tag"))),
            fmt::format("{}", number_at(instances, "idle") + number_at(instances, "busy") +
-                                 number_at(instances, "starting")),
+                                 number_at(instances, "starting") + number_at(instances, "frozen")),
            age(text_at(f, "updated_at"), session.clock().wall_ms()), visible(text_at(f, "url"))});
     }
     t.print_table(rows);

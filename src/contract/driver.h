@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/result.h"
 #include "contract/function_config.h"
 #include "contract/ids.h"
 
@@ -28,6 +30,13 @@ class Driver {
   virtual void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) = 0;
   // Ends in on_exited, exactly once, whatever state the instance is in.
   virtual void stop(const InstanceId& instance, StopKind kind) = 0;
+
+  // ---- an instance that is ready. Done when they return, and never waited for: a request's way leads through thaw().
+  // CPU time used so far; nothing where that is not known, or where this driver cannot freeze it.
+  virtual std::optional<uint64_t> cpu_time_us(const InstanceId&) { return std::nullopt; }
+  // Its processes stand still until thaw() or stop(). Only for one that nobody has a lease of.
+  virtual Result<void> freeze(const InstanceId&) { return fail(ErrorCode::kUnavailable, "instances of this kind are not frozen"); }
+  virtual Result<void> thaw(const InstanceId&) { return {}; }
 };
 
 class DriverEvents {
@@ -43,7 +52,7 @@ class DriverEvents {
 struct Lease {
   InstanceId instance;
   RevisionId revision;
-  StartMode mode = StartMode::kWarm;  // how the instance came to be, when this request waited for it; else kWarm
+  StartMode mode = StartMode::kWarm;  // how the instance came to be, when this request waited for it; kThaw where it stood still; else kWarm
   Duration queued{};                  // from asking to getting
 };
 

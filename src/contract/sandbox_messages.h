@@ -63,7 +63,8 @@ Result<std::vector<SpareOrder>> decode_spares(std::string_view bytes);
 // ---- starter -> client
 
 // The container's process exists. fds for an instance: read ends of stdout, stderr and status, a read descriptor of its CPU counter
-// (cpuacct.usage, or cpu.stat with cgroup v2), then with Transport::kTcp four unconnected sockets. All non-blocking. None for a job.
+// (cpuacct.usage, or cpu.stat with cgroup v2), its freezer to read and write (freezer.state, or cgroup.freeze with v2), then with Transport::kTcp four
+// unconnected sockets. All non-blocking. None for a job.
 // With Transport::kUnix the shim's socket is <run_dir>/instances/<id>.sock. Times are microseconds spent in each phase.
 struct Started {
   uint64_t request = 0;

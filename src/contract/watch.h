@@ -9,7 +9,7 @@
 // edge -> control:
 //   {"type":"applied","version":N}                                after the change is in force for new requests
 //   {"type":"verified","id":N,"ok":bool,"phase":"..","message":"..","ms":N}
-//   {"type":"state","instances":[{"id","function","revision","state":"idle|busy|starting|stopping","mode","started_ms"}]}   when it changed, at most once a second
+//   {"type":"state","instances":[{"id","function","revision","state":"idle|busy|frozen|starting|stopping","mode","started_ms"}]}   when it changed, at most once a second
 //
 // Versions only grow. An edge that reconnects gets a snapshot again. What an edge acknowledged it keeps on disk and serves without control.
 #pragma once

@@ -16,6 +16,8 @@ struct Dispatcher::Instance {
   int64_t busy = 0;  // requests in it now
   int64_t started_ms = 0;
   TimePoint idle_since{};
+  bool frozen = false;  // only while it is ready and nothing is in it
+  std::optional<autoscaler::CpuSample> quiet_since;
 };
 
 struct Dispatcher::Revision {
@@ -134,9 +136,12 @@ Task<Result<Lease>> Dispatcher::lease(RevisionId id, TimePoint deadline, Wait& w
   Revision* revision = find(id);
   if (revision == nullptr || revision->retired) co_return fail(ErrorCode::kNotFound, "revision `{}` is not in traffic here", id.str());
   wait.since_ = loop_.now();
-  if (!revision->free.empty() && revision->queue.empty()) {
-    take_place(*revision->free.back(), wait, StartMode::kWarm);
-    co_return wait.lease_;
+  if (revision->queue.empty()) {
+    StartMode mode = StartMode::kWarm;
+    if (Instance* instance = running_free(*revision, mode); instance != nullptr) {
+      take_place(*instance, wait, mode);
+      co_return wait.lease_;
+    }
   }
   if (revision->live == 0 && revision->starting == 0 && loop_.now() < revision->no_start_before)
     co_return std::unexpected(Error(revision->last_failure));
@@ -163,10 +168,26 @@ Error Dispatcher::why_in_vain(const RevisionId& id) {
   return Error(ErrorCode::kTimeout, "no instance was free or ready in time");
 }
 
+// The most recently used instance with a free place, thawed where it stood still (`mode` says so); null where there is none. One that does not thaw is
+// none: its container is gone, or not ours any more.
+Dispatcher::Instance* Dispatcher::running_free(Revision& revision, StartMode& mode) {
+  while (!revision.free.empty()) {
+    Instance& instance = *revision.free.back();
+    mode = StartMode::kWarm;
+    if (!instance.frozen) return &instance;
+    mode = StartMode::kThaw;
+    instance.frozen = false;
+    if (driver_.thaw(instance.id)) return &instance;
+    stop_instance(instance, StopKind::kKill);
+  }
+  return nullptr;
+}
+
 void Dispatcher::take_place(Instance& instance, Wait& wait, StartMode mode) {
   Revision& revision = *instance.revision;
-  assert(instance.state == InstanceState::kReady && instance.busy < revision.config.concurrency);
+  assert(instance.state == InstanceState::kReady && !instance.frozen && instance.busy < revision.config.concurrency);
   instance.used = true;
+  instance.quiet_since.reset();
   const auto place = std::find(revision.free.begin(), revision.free.end(), &instance);
   if (++instance.busy >= revision.config.concurrency && place != revision.free.end()) revision.free.erase(place);
   wait.granted_ = true;
@@ -174,11 +195,13 @@ void Dispatcher::take_place(Instance& instance, Wait& wait, StartMode mode) {
 }
 
 void Dispatcher::grant_waiting(Revision& revision) {
-  while (!revision.queue.empty() && !revision.free.empty()) {
+  while (!revision.queue.empty()) {
+    StartMode mode = StartMode::kWarm;
+    Instance* instance = running_free(revision, mode);
+    if (instance == nullptr) return;
     Wait* wait = revision.queue.front();
     revision.queue.pop_front();
-    Instance& instance = *revision.free.back();
-    take_place(instance, *wait, instance.used ? StartMode::kWarm : instance.mode);
+    take_place(*instance, *wait, instance->used ? mode : instance->mode);
     wait->event_.set();
   }
 }
@@ -220,6 +243,7 @@ void Dispatcher::stop_instance(Instance& instance, StopKind kind) {
   if (instance.state == InstanceState::kReady) --revision.live;
   std::erase(revision.free, &instance);
   instance.state = InstanceState::kStopping;
+  instance.frozen = false;  // stop() thaws
   ++revision.stopping;
   driver_.stop(instance.id, kind);
 }
@@ -316,7 +340,25 @@ void Dispatcher::tick() {
     if (autoscaler::may_retire(load_of(revision), instance->idle_since, std::chrono::milliseconds(revision.config.idle_timeout_ms), now))
       stop_instance(*instance, StopKind::kDrain);
   }
+  freeze_quiet(now);
   for (const auto& [id, revision] : revisions_) start_wanted(*revision);
+}
+
+void Dispatcher::freeze_quiet(TimePoint now) {
+  size_t frozen = 0;
+  for (const auto& [id, instance] : instances_) {
+    if (instance->state != InstanceState::kReady || instance->frozen || instance->busy > 0 || frozen >= kMaxFreezes) continue;
+    const RevisionConfig& config = instance->revision->config;
+    autoscaler::Idleness idleness{.in_it = instance->busy, .background = config.background, .now = std::nullopt, .since = instance->quiet_since};
+    if (!config.background)
+      if (const auto used_us = driver_.cpu_time_us(id)) idleness.now = autoscaler::CpuSample{now, *used_us};
+    const autoscaler::Rest rest = autoscaler::decide_rest(idleness);
+    instance->quiet_since = rest.since;
+    if (!rest.freeze) continue;
+    ++frozen;
+    if (driver_.freeze(id)) instance->frozen = true;
+    else instance->quiet_since.reset();  // a second later again, not at every tick
+  }
 }
 
 std::vector<Dispatcher::InstanceView> Dispatcher::instances() const {
@@ -325,6 +367,7 @@ std::vector<Dispatcher::InstanceView> Dispatcher::instances() const {
     const std::string_view state = instance->state == InstanceState::kStarting   ? "starting"
                                    : instance->state == InstanceState::kStopping ? "stopping"
                                    : instance->busy > 0                          ? "busy"
+                                   : instance->frozen                            ? "frozen"
                                                                                  : "idle";
     out.push_back({id, instance->revision->function, instance->revision->config.id, state, instance->mode, instance->started_ms});
   }

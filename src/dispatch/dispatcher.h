@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "autoscaler/decide.h"
+#include "autoscaler/freeze.h"
 #include "base/result.h"
 #include "contract/driver.h"
 #include "contract/function_config.h"
@@ -27,6 +28,8 @@ class Dispatcher final : public DriverEvents {
   static constexpr size_t kMaxQueue = 1000;
   // Instances of all functions together; a new one beyond it takes the place of the longest idle.
   static constexpr size_t kDefaultMaxInstances = 1000;
+  // Frozen in one tick(): each takes 0.1 ms of the loop, and none is urgent.
+  static constexpr size_t kMaxFreezes = 32;
 
   Dispatcher(Loop& loop, Driver& driver, size_t max_instances = kDefaultMaxInstances);
   ~Dispatcher() override;
@@ -71,7 +74,7 @@ class Dispatcher final : public DriverEvents {
   // An instance that lived before this process: joins the idle set. False (stop it) when its revision is not known or retired.
   bool adopt(const InstanceId& instance, const RevisionId& revision);
 
-  // Retires idle instances and makes delayed starts; call at least every second.
+  // Retires idle instances, freezes those that do nothing and makes delayed starts; call four times a second.
   void tick();
   struct InstanceView {
     InstanceId id;
@@ -95,7 +98,9 @@ class Dispatcher final : public DriverEvents {
   bool make_room();
   void grant_waiting(Revision& revision);
   [[nodiscard]] Error why_in_vain(const RevisionId& revision);
+  Instance* running_free(Revision& revision, StartMode& mode);
   void take_place(Instance& instance, Wait& wait, StartMode mode);
+  void freeze_quiet(TimePoint now);
   void refuse_all(Revision& revision, const Error& error);
   void stop_instance(Instance& instance, StopKind kind);
   void forget_if_done(Revision& revision);

@@ -17,9 +17,29 @@ using namespace std::chrono_literals;
 class MemoryDriver final : public Driver {
  public:
   void start(const InstanceId& id, const FunctionId&, const RevisionConfig&) override { started.push_back(id); }
-  void stop(const InstanceId& id, StopKind kind) override { stopped.emplace_back(id, kind); }
+  void stop(const InstanceId& id, StopKind kind) override {
+    frozen.erase(id);
+    stopped.emplace_back(id, kind);
+  }
+  std::optional<uint64_t> cpu_time_us(const InstanceId& id) override { return counts ? std::optional(used_us[id]) : std::nullopt; }
+  Result<void> freeze(const InstanceId& id) override {
+    ++freezes;
+    if (refuses_to_freeze) return fail(ErrorCode::kUnavailable, "no");
+    EXPECT_TRUE(frozen.insert(id).second) << "frozen twice";
+    return {};
+  }
+  Result<void> thaw(const InstanceId& id) override {
+    EXPECT_EQ(frozen.erase(id), 1U) << "thawed what runs";
+    ++thaws;
+    if (gone.contains(id)) return fail(ErrorCode::kUnavailable, "gone");
+    return {};
+  }
   std::deque<InstanceId> started;
   std::deque<std::pair<InstanceId, StopKind>> stopped;
+  std::set<InstanceId> frozen, gone;
+  std::map<InstanceId, uint64_t> used_us;
+  bool counts = false, refuses_to_freeze = false;
+  int freezes = 0, thaws = 0;
 };
 
 RevisionConfig revision(const char* id, int64_t concurrency = 1, int64_t max_instances = 10) {
@@ -57,6 +77,28 @@ class DispatchTest : public ::testing::Test {
   void ready(const InstanceId& id) {
     dispatcher_.on_ready(id, StartMode::kBoot);
     loop_->run_ready();
+  }
+  // An instance that was used and is idle.
+  InstanceId used_instance(const char* revision_id = "r") {
+    Request& r = request(revision_id);
+    if (!r.got) ready(next_start());
+    const InstanceId id = (*r.got)->instance;
+    done(r);
+    return id;
+  }
+  void ticks(int count) {
+    for (int i = 0; i < count; ++i) {
+      clock_.advance(250ms);
+      dispatcher_.tick();
+    }
+    loop_->run_ready();
+  }
+  // Until whatever does nothing stands still.
+  void quiet() { ticks(5); }
+  std::string_view state_of(const InstanceId& id) const {
+    for (const auto& view : dispatcher_.instances())
+      if (view.id == id) return view.state;
+    return "";
   }
   void done(Request& r, LeaseEnd end = LeaseEnd::kReusable) {
     dispatcher_.release(**r.got, end);
@@ -304,20 +346,223 @@ TEST_F(DispatchTest, Full_MachineTakesThePlaceOfTheLongestIdle) {
   EXPECT_TRUE(other.got && *other.got);
 }
 
-// Whatever the order of requests, cancels, ends, failures and exits: places add up and every request gets exactly one answer.
+// ---- frozen between requests
+
+RevisionConfig patient(const char* id, int64_t concurrency = 1) {
+  RevisionConfig config = revision(id, concurrency);
+  config.idle_timeout_ms = 60'000;
+  return config;
+}
+
+TEST_F(DispatchTest, Freeze_TakesWhatDoesNothingAndTheNextRequestThawsIt) {
+  driver_.counts = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  const InstanceId id = used_instance();
+  ticks(4);  // the first look and three quarters of a second
+  EXPECT_EQ(state_of(id), "idle");
+  ticks(1);
+  EXPECT_EQ(state_of(id), "frozen");
+  EXPECT_TRUE(driver_.frozen.contains(id));
+  Request& next = request();
+  ASSERT_TRUE(next.got && *next.got);
+  EXPECT_EQ((*next.got)->instance, id);
+  EXPECT_EQ((*next.got)->mode, StartMode::kThaw);
+  EXPECT_TRUE(driver_.frozen.empty());  // before the lease was given
+  EXPECT_TRUE(driver_.started.empty());
+  done(next);
+  EXPECT_EQ((*request().got)->mode, StartMode::kWarm);
+}
+
+TEST_F(DispatchTest, Freeze_NeverTakesABusyOneHoweverLongItTakes) {
+  driver_.counts = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r", 2));
+  used_instance();
+  Request& stream = request();
+  ticks(400);  // longer than its idle_timeout
+  EXPECT_EQ(driver_.freezes, 0);
+  EXPECT_TRUE(driver_.stopped.empty());
+  // A place is free in it: the other request does not find it frozen, and its end leaves the stream in it.
+  Request& other = request();
+  EXPECT_EQ((*other.got)->mode, StartMode::kWarm);
+  done(other);
+  ticks(40);
+  EXPECT_EQ(driver_.freezes, 0);
+  done(stream);
+  quiet();
+  EXPECT_EQ(driver_.freezes, 1);
+}
+
+TEST_F(DispatchTest, Freeze_TheSecondBeginsAtTheEndOfTheLastRequest) {
+  driver_.counts = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  const InstanceId id = used_instance();
+  ticks(4);
+  EXPECT_EQ(used_instance(), id);
+  ticks(4);
+  EXPECT_EQ(state_of(id), "idle");
+  ticks(1);
+  EXPECT_EQ(state_of(id), "frozen");
+}
+
+TEST_F(DispatchTest, Freeze_WaitsForWhatComputesAndIsOffForBackground) {
+  driver_.counts = true;
+  RevisionConfig config = patient("b");
+  config.background = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  dispatcher_.add_revision(FunctionId("g"), config);
+  const InstanceId works = used_instance("r"), background = used_instance("b");
+  for (int i = 0; i < 20; ++i) {
+    driver_.used_us[works] += autoscaler::kQuietCpuUs;
+    ticks(1);
+  }
+  EXPECT_EQ(driver_.freezes, 0);
+  quiet();
+  EXPECT_EQ(state_of(works), "frozen");
+  EXPECT_EQ(state_of(background), "idle");
+}
+
+TEST_F(DispatchTest, Freeze_TheMostRecentlyUsedIsLeasedFirstFrozenOrNot) {
+  driver_.counts = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  Request& a = request();
+  Request& b = request();
+  ready(next_start());
+  ready(next_start());
+  const InstanceId first = (*a.got)->instance, second = (*b.got)->instance;
+  done(a);
+  done(b);
+  for (int i = 0; i < 8; ++i) {
+    driver_.used_us[first] += autoscaler::kQuietCpuUs;  // this one stays awake
+    ticks(1);
+  }
+  ASSERT_EQ(state_of(first), "idle");
+  ASSERT_EQ(state_of(second), "frozen");
+  Request& next = request();
+  EXPECT_EQ((*next.got)->instance, second);
+  EXPECT_EQ((*next.got)->mode, StartMode::kThaw);
+  EXPECT_EQ((*request().got)->mode, StartMode::kWarm);
+}
+
+TEST_F(DispatchTest, Freeze_FrozenInstancesCountAndEndAfterTheirTime) {
+  driver_.counts = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  const InstanceId id = used_instance();
+  ticks(239);
+  EXPECT_EQ(state_of(id), "frozen");
+  EXPECT_TRUE(driver_.stopped.empty());
+  ticks(1);
+  ASSERT_EQ(driver_.stopped.size(), 1U);
+  EXPECT_EQ(driver_.stopped[0].second, StopKind::kDrain);
+  EXPECT_TRUE(driver_.frozen.empty());
+  EXPECT_EQ(state_of(id), "stopping");
+  ticks(20);
+  EXPECT_EQ(driver_.freezes, 1);  // not again while it ends
+}
+
+TEST_F(DispatchTest, Freeze_RetiredAndCrowdedOutOnesAreStopped) {
+  driver_.counts = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  dispatcher_.add_revision(FunctionId("g"), patient("s"));
+  std::vector<Request*> all;
+  for (int i = 0; i < 6; ++i) all.push_back(&request());
+  while (!driver_.started.empty()) ready(next_start());
+  for (Request* r : all) done(*r);
+  quiet();
+  ASSERT_EQ(driver_.frozen.size(), 6U);
+  request("s");  // takes the place of one
+  EXPECT_EQ(driver_.frozen.size(), 5U);
+  dispatcher_.retire_revision(RevisionId("r"));
+  EXPECT_TRUE(driver_.frozen.empty());
+  EXPECT_EQ(driver_.stopped.size(), 6U);
+}
+
+TEST_F(DispatchTest, Freeze_OneThatDoesNotThawCostsNothingButAStart) {
+  driver_.counts = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  Request& a = request();
+  Request& b = request();
+  ready(next_start());
+  ready(next_start());
+  done(a);
+  done(b);
+  quiet();
+  driver_.gone.insert((*b.got)->instance);
+  Request& next = request();
+  ASSERT_TRUE(next.got && *next.got);
+  EXPECT_EQ((*next.got)->instance, (*a.got)->instance);
+  ASSERT_EQ(driver_.stopped.size(), 1U);
+  EXPECT_EQ(driver_.stopped[0], std::pair((*b.got)->instance, StopKind::kKill));
+  done(next);
+  quiet();
+  driver_.gone.insert((*a.got)->instance);
+  Request& last = request();
+  EXPECT_EQ(last.got, nullptr);
+  ready(next_start());
+  ASSERT_TRUE(last.got && *last.got);
+  EXPECT_EQ((*last.got)->mode, StartMode::kBoot);
+}
+
+TEST_F(DispatchTest, Freeze_ThatIsRefusedLeavesItRunningAndIsTriedASecondLater) {
+  driver_.counts = driver_.refuses_to_freeze = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  const InstanceId id = used_instance();
+  ticks(5);
+  EXPECT_EQ(driver_.freezes, 1);
+  EXPECT_EQ(state_of(id), "idle");
+  ticks(4);
+  EXPECT_EQ(driver_.freezes, 1);
+  ticks(1);
+  EXPECT_EQ(driver_.freezes, 2);
+  EXPECT_EQ((*request().got)->mode, StartMode::kWarm);
+}
+
+TEST_F(DispatchTest, Freeze_AnAdoptedInstanceRunsUntilItWasQuietHere) {
+  driver_.counts = true;
+  dispatcher_.add_revision(FunctionId("f"), patient("r"));
+  const InstanceId id(new_ulid());
+  ASSERT_TRUE(dispatcher_.adopt(id, RevisionId("r")));
+  ticks(4);
+  EXPECT_EQ(state_of(id), "idle");
+  ticks(1);
+  EXPECT_EQ(state_of(id), "frozen");
+  dispatcher_.on_exited(id);  // killed while it stood still
+  EXPECT_TRUE(dispatcher_.instances().empty());
+}
+
+TEST_F(DispatchTest, Freeze_TakesSoManyInOneTickAndTheRestInTheNext) {
+  driver_.counts = true;
+  Dispatcher many(*loop_, driver_, Dispatcher::kMaxFreezes + 1);
+  RevisionConfig config = patient("r");
+  config.max_instances = static_cast<int64_t>(Dispatcher::kMaxFreezes) + 1;
+  many.add_revision(FunctionId("f"), config);
+  for (size_t i = 0; i < Dispatcher::kMaxFreezes + 1; ++i) ASSERT_TRUE(many.adopt(InstanceId(new_ulid()), RevisionId("r")));
+  many.tick();
+  clock_.advance(autoscaler::kQuietTime);
+  many.tick();
+  EXPECT_EQ(driver_.frozen.size(), Dispatcher::kMaxFreezes);
+  many.tick();
+  EXPECT_EQ(driver_.frozen.size(), Dispatcher::kMaxFreezes + 1);
+}
+
+// Whatever the order of requests, cancels, ends, failures and exits: places add up, every request gets exactly one answer, and nothing that is leased stands
+// still.
 TEST_F(DispatchTest, Random_InterleavingsKeepTheInvariants) {
+  int freezes = 0, thaws = 0;
   for (unsigned seed = 1; seed <= 30; ++seed) {
     std::mt19937 random(seed);
     MemoryDriver driver;
+    driver.counts = true;
     Dispatcher dispatcher(*loop_, driver, 6);
     std::vector<std::unique_ptr<Request>> all;
     std::set<Request*> open, holding;
     Scope scope(*loop_);
     const int64_t concurrency = 1 + seed % 3;
-    dispatcher.add_revision(FunctionId("f"), revision("r", concurrency, 4));
+    RevisionConfig config = revision("r", concurrency, 4);
+    config.idle_timeout_ms = 3000;
+    dispatcher.add_revision(FunctionId("f"), config);
     std::vector<InstanceId> starting;
     for (int step = 0; step < 400; ++step) {
-      switch (random() % 7) {
+      switch (random() % 12) {
         case 0:
         case 1: {
           all.push_back(std::make_unique<Request>(*loop_));
@@ -332,6 +577,8 @@ TEST_F(DispatchTest, Random_InterleavingsKeepTheInvariants) {
           }
           break;
         case 3:
+        case 9:
+        case 10:
           if (!holding.empty()) {
             Request* r = *holding.begin();
             holding.erase(r);
@@ -354,6 +601,17 @@ TEST_F(DispatchTest, Random_InterleavingsKeepTheInvariants) {
             driver.stopped.pop_front();
           }
           break;
+        case 7:
+          for (const auto& view : dispatcher.instances())
+            if (random() % 3 == 0) driver.used_us[view.id] += random() % (2 * autoscaler::kQuietCpuUs);
+          break;
+        case 8:
+        case 11:
+          for (unsigned n = random() % 12; n > 0; --n) {
+            clock_.advance(250ms);
+            dispatcher.tick();
+          }
+          break;
       }
       loop_->run_ready();
       std::map<std::string, int64_t> places;
@@ -366,10 +624,16 @@ TEST_F(DispatchTest, Random_InterleavingsKeepTheInvariants) {
         it = open.erase(it);
         if (*r->got) holding.insert(r);
       }
+      for (Request* r : holding) EXPECT_FALSE(driver.frozen.contains((*r->got)->instance)) << "seed " << seed;
+      for (const auto& view : dispatcher.instances()) EXPECT_EQ(driver.frozen.contains(view.id), view.state == "frozen") << "seed " << seed;
       for (Request* r : holding) EXPECT_LE(++places[(*r->got)->instance.str()], concurrency) << "seed " << seed;
       EXPECT_EQ(dispatcher.waiting(RevisionId("r")), open.size()) << "seed " << seed;
     }
+    freezes += driver.freezes;
+    thaws += driver.thaws;
   }
+  EXPECT_GT(freezes, 100);
+  EXPECT_GT(thaws, 50);
 }
 
 }  // namespace

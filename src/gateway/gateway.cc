@@ -191,7 +191,7 @@ json::object Gateway::describe(const FunctionRow& function, const RevisionRow& r
 
 Result<json::object> Gateway::describe(const FunctionRow& function) {
   TRY_ASSIGN(const auto rows, store_.revisions(function.id));
-  int64_t idle = 0, busy = 0, starting = 0;
+  int64_t idle = 0, busy = 0, starting = 0, frozen = 0;
   std::string mode;
   int64_t newest = 0;
   for (const watch::InstanceState& i : watch_.instances()) {
@@ -199,6 +199,7 @@ Result<json::object> Gateway::describe(const FunctionRow& function) {
     if (i.state == "idle") ++idle;
     if (i.state == "busy") ++busy;
     if (i.state == "starting") ++starting;
+    if (i.state == "frozen") ++frozen;
     if (i.started_ms > newest) newest = i.started_ms, mode = i.mode;
   }
   json::object out{{"id", function.id.str()},
@@ -209,7 +210,7 @@ Result<json::object> Gateway::describe(const FunctionRow& function) {
                    {"created_at", format_rfc3339_ms(function.created_ms)},
                    {"updated_at", format_rfc3339_ms(function.updated_ms)},
                    {"config", nullptr},
-                   {"instances", json::object{{"idle", idle}, {"busy", busy}, {"starting", starting}}}};
+                   {"instances", json::object{{"idle", idle}, {"busy", busy}, {"starting", starting}, {"frozen", frozen}}}};
   for (const RevisionRow& row : rows) {
     if (row.id != function.active) continue;
     json::object revision = describe(function, row);

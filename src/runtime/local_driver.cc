@@ -15,9 +15,8 @@ namespace skerry {
 namespace {
 
 constexpr size_t kStatusLineBytes = 4096;
-constexpr size_t kFixedDescriptors = 4;  // stdout, stderr, status, CPU counter
+constexpr size_t kFixedDescriptors = 5;  // stdout, stderr, status, CPU counter, freezer
 constexpr size_t kMaxIdleConnections = 256;  // of one instance
-constexpr size_t kFewSockets = 2;   // more are asked for
 constexpr uint8_t kMoreSockets = 4;
 constexpr auto kResendPause = std::chrono::milliseconds(5);  // half of what a start takes
 constexpr auto kFirstRetry = std::chrono::microseconds(200);
@@ -217,6 +216,7 @@ void LocalDriver::stop(const InstanceId& id, StopKind kind) {
   const auto instance = find(id);
   if (!instance) return;
   instance->stop_asked = true;
+  (void)instance->freezer.thaw();  // what stands still takes no signal; sandboxd sees to it too, but may be away
   (void)client_.send(sandbox::Signal{id.str(), kind == StopKind::kKill ? sandbox::SignalKind::kKill : sandbox::SignalKind::kTerminate});
   instance->idle.clear();
   scope_.spawn(kill_after_drain(instance));
@@ -270,6 +270,8 @@ void LocalDriver::take_descriptors(Instance& instance, std::vector<UniqueFd> fds
   instance.err = std::move(fds[1]);
   instance.status = std::move(fds[2]);
   instance.cpu = std::move(fds[3]);
+  if (auto freezer = Freezer::of(std::move(fds[4]))) instance.freezer = std::move(*freezer);
+  else logger_.error("an instance cannot be frozen", {{"instance", instance.source.instance.str()}, {"error", freezer.error().message()}});
   for (size_t n = kFixedDescriptors; n < fds.size(); ++n) instance.sockets.push_back(std::move(fds[n]));
 }
 
@@ -366,6 +368,7 @@ void LocalDriver::on_listed(const sandbox::Listed& message, std::vector<UniqueFd
     instance->started = instance->adopted = instance->ready = true;
     take_descriptors(*instance, std::move(fds));
     placed_(id, message.address);
+    (void)instance->freezer.thaw();  // whether it stood still was known to the edge before
     instances_[id] = instance;
     if (adopt_(id, revision_id)) {
       logger_.info("adopted an instance", {{"instance", id.str()}, {"revision", revision_id.str()}});
@@ -426,22 +429,6 @@ void LocalDriver::keep(const InstanceId& id, std::unique_ptr<HttpClientConnectio
   if (!instance || instance->stop_asked || instance->exited.is_set()) return;
   // As many as it serves requests at a time: fewer, and a busy instance has a new connection for most of them.
   if (instance->idle.size() < std::min(kMaxIdleConnections, static_cast<size_t>(instance->config.concurrency))) instance->idle.push_back(std::move(connection));
-}
-
-uint64_t LocalDriver::cpu_us(const InstanceId& id) {
-  const auto instance = find(id);
-  if (!instance || !instance->cpu) return 0;
-  char text[256];
-  const ssize_t n = ::pread(instance->cpu.get(), text, sizeof text, 0);
-  if (n <= 0) return 0;
-  std::string_view content(text, static_cast<size_t>(n));
-  // cgroup v2: "usage_usec 123\n..."; v1: nanoseconds alone.
-  constexpr std::string_view kV2 = "usage_usec ";
-  const bool v2 = content.starts_with(kV2);
-  if (v2) content.remove_prefix(kV2.size());
-  uint64_t value = 0;
-  std::from_chars(content.data(), content.data() + content.size(), value);
-  return v2 ? value : value / 1000;
 }
 
 }  // namespace skerry

@@ -49,6 +49,9 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
 
   void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) override;
   void stop(const InstanceId& instance, StopKind kind) override;
+  std::optional<uint64_t> cpu_time_us(const InstanceId& instance) override;
+  Result<void> freeze(const InstanceId& instance) override;
+  Result<void> thaw(const InstanceId& instance) override;
 
   // ---- for the holder of a lease
   // An idle connection or a new one. kUnavailable when the instance is gone.
@@ -57,7 +60,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   // Log lines of the instance carry this request's id from here on; "" ends it after what the instance has written already.
   void set_request(const InstanceId& instance, std::string_view request_id);
   // CPU time used so far, in microseconds; 0 where it is not known.
-  uint64_t cpu_us(const InstanceId& instance);
+  uint64_t cpu_us(const InstanceId& instance) { return cpu_time_us(instance).value_or(0); }
   // Why the instance ended, for the caller's answer: "" while it lives.
   struct Ending {
     bool out_of_memory = false;
@@ -69,6 +72,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
 
  private:
   struct Instance;
+  static constexpr size_t kFewSockets = 2;  // into an instance; more are asked for
 
   void on_message(sandbox::StarterMessage message, std::vector<UniqueFd> fds) override;
   void on_connected() override;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "loop/latch.h"
+#include "runtime/freezer.h"
 #include "runtime/local_driver.h"
 
 namespace skerry {
@@ -33,6 +34,7 @@ struct LocalDriver::Instance {
   sandbox::Exited end;
 
   UniqueFd out, err, status, cpu;
+  Freezer freezer;
   std::vector<UniqueFd> sockets;
   Loopback loopback = Loopback::k127;  // where its own server accepts
   LineCutter out_lines, err_lines;

@@ -111,6 +111,7 @@ class CgroupsV1 final : public Cgroups {
   Result<void> set_frozen(const std::string& group, bool frozen) override {
     return write_text(path("freezer", group) + "/freezer.state", frozen ? "FROZEN" : "THAWED");
   }
+  Result<UniqueFd> open_freezer(const std::string& group) override { return open_at(AT_FDCWD, path("freezer", group) + "/freezer.state", O_RDWR); }
   Result<void> lift_cpu_limit(const std::string& group) override { return write_text(path("cpu", group) + "/cpu.cfs_quota_us", "-1"); }
   Result<UniqueFd> open_cpu_counter(const std::string& group) override { return open_at(AT_FDCWD, path("cpuacct", group) + "/cpuacct.usage", O_RDONLY); }
   uint64_t cpu_us(const std::string& group) override { return number_in(path("cpuacct", group) + "/cpuacct.usage") / 1000; }
@@ -185,6 +186,7 @@ class CgroupsV2 final : public Cgroups {
     return write_text(path(group) + "/pids.max", std::to_string(l.max_processes));
   }
   Result<void> set_frozen(const std::string& group, bool frozen) override { return write_text(path(group) + "/cgroup.freeze", frozen ? "1" : "0"); }
+  Result<UniqueFd> open_freezer(const std::string& group) override { return open_at(AT_FDCWD, path(group) + "/cgroup.freeze", O_RDWR); }
   Result<void> lift_cpu_limit(const std::string& group) override { return write_text(path(group) + "/cpu.max", "max"); }
   Result<UniqueFd> open_cpu_counter(const std::string& group) override { return open_at(AT_FDCWD, path(group) + "/cpu.stat", O_RDONLY); }
   uint64_t cpu_us(const std::string& group) override { return number_in(path(group) + "/cpu.stat", "usage_usec "); }

@@ -31,6 +31,9 @@ class Cgroups {
   virtual Result<std::vector<UniqueFd>> open_tasks(const std::string& group) = 0;
   virtual Result<void> set_limits(const std::string& group, const Limits& limits) = 0;
   virtual Result<void> set_frozen(const std::string& group, bool frozen) = 0;
+  // freezer.state (v1) or cgroup.freeze (v2), to read and write. SECURITY: the kernel asks who may when it is opened: whoever holds it can freeze and thaw
+  // this one group while it exists, and nothing else.
+  virtual Result<UniqueFd> open_freezer(const std::string& group) = 0;
   // For a group that is about to be sent SIGKILL: each process needs CPU to end, and at its limit a fork bomb of 128 takes 2 s instead of 0.1.
   virtual Result<void> lift_cpu_limit(const std::string& group) = 0;
   // Of cpuacct.usage (v1) or cpu.stat (v2).

@@ -55,7 +55,8 @@ void Starter::run(const volatile bool& stop) {
     want_slots();
     send_unreaped();
     if (!waiting_.empty()) serve_waiting();  // what filler did not answer is asked for again
-    poller_.poll(std::chrono::milliseconds(waiting_.empty() ? 1000 : 50));
+    poller_.poll(std::chrono::milliseconds(waiting_.empty() && killed_.empty() ? 1000 : 50));
+    thaw_killed();
     while (!waiting_.empty() && now() - waiting_.front().since > kSlotTime) {
       const Waiting late = std::move(waiting_.front());
       waiting_.pop_front();
@@ -312,18 +313,25 @@ Result<std::vector<UniqueFd>> Starter::make_sockets(const Container& container, 
   return out;
 }
 
-std::vector<int> Starter::instance_descriptors(const Container& c, const std::vector<UniqueFd>& sockets) {
+std::vector<int> Starter::instance_descriptors(const Container& c, std::vector<UniqueFd>& made) {
   if (c.kind != PlanKind::kInstance || !c.has_pipes) return {};
+  auto freezer = cgroups_->open_freezer(settings_.group_name(c.index));
+  if (!freezer) {
+    logger_.error("an instance is of no use", {{"id", c.id}, {"error", freezer.error().message()}});
+    return {};  // edge ends what comes without them
+  }
+  made.push_back(std::move(*freezer));
+  if (c.transport == Transport::kTcp)
+    if (auto sockets = make_sockets(c, kSocketsWithStart)) made.insert(made.end(), std::make_move_iterator(sockets->begin()), std::make_move_iterator(sockets->end()));
   std::vector<int> out{c.out.get(), c.err.get(), c.status.get(), c.cpu.get()};
-  for (const UniqueFd& socket : sockets) out.push_back(socket.get());
+  for (const UniqueFd& fd : made) out.push_back(fd.get());
   return out;
 }
 
 void Starter::send_started(Container& c) {
-  std::vector<UniqueFd> sockets;
-  if (c.transport == Transport::kTcp)
-    if (auto made = make_sockets(c, kSocketsWithStart)) sockets = std::move(*made);
-  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now()), c.prestarted, settings_.address(c.index)}, instance_descriptors(c, sockets));
+  std::vector<UniqueFd> made;
+  const std::vector<int> fds = instance_descriptors(c, made);
+  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now()), c.prestarted, settings_.address(c.index)}, fds);
 }
 
 }  // namespace skerry::sandbox

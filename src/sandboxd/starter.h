@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -36,6 +37,7 @@ class Starter {
   static constexpr size_t kMaxWaiting = 1024;    // starts that wait for a slot
   static constexpr Duration kSlotTime = std::chrono::seconds(10);
   static constexpr Duration kAskAgainAfter = std::chrono::milliseconds(100);
+  static constexpr Duration kThawAgainAfter = std::chrono::milliseconds(50);  // a container that was killed and still is there
   static constexpr size_t kMaxContainers = 10'000;
   // Descriptors: what one container keeps open here, and what everything else (slots, clients, waiting starts) may use at most.
   static constexpr size_t kDescriptorsPerContainer = 8;
@@ -140,7 +142,8 @@ class Starter {
   Result<void> deliver_secrets(Container& container, int sealed, int environment);
   void watch(Container& container);
   void send_started(Container& container);
-  std::vector<int> instance_descriptors(const Container& container, const std::vector<UniqueFd>& sockets);
+  // What edge gets of an instance, in the order of Started; `made` holds those that are made for it. None of a job, or of one adopted without its pipes.
+  std::vector<int> instance_descriptors(const Container& container, std::vector<UniqueFd>& made);
   Result<std::vector<UniqueFd>> make_sockets(const Container& container, size_t count);
   Result<void> keep_spares(const Client& client, const std::vector<UniqueFd>& fds);
   void make_spares();
@@ -160,6 +163,8 @@ class Starter {
   void on_exit(const std::string& id);
   void on_out_of_memory(const std::string& id);
   void kill_container(Container& container);
+  // SECURITY: edge may have frozen one after it was killed, by mistake or not; on cgroup v1 such a container would stay for ever.
+  void thaw_killed();
   void adopt();
   void list(Client& client, uint64_t request);
   void send(int client, const StarterMessage& message, std::span<const int> fds = {});
@@ -207,6 +212,8 @@ class Starter {
   size_t asked_ = 0;           // of filler, and not yet come
   TimePoint ask_again_at_{};   // after filler failed
   std::deque<Waiting> waiting_;
+  std::set<std::string> killed_;  // ids, until they have ended
+  TimePoint thaw_again_at_{};
   std::string filler_error_;
 };
 

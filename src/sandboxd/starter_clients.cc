@@ -136,10 +136,8 @@ bool Starter::pump_listing(Client& client) {
     const auto found = containers_.find(listing.ids.front());
     if (found == containers_.end()) continue;  // ended meanwhile
     const Container& c = found->second;
-    std::vector<UniqueFd> sockets;
-    if (c.transport == Transport::kTcp && c.has_pipes)
-      if (auto made = make_sockets(c, kSocketsWithStart)) sockets = std::move(*made);
-    if (!sent(Listed{listing.request, c.id, c.label, settings_.address(c.index)}, instance_descriptors(c, sockets))) return false;
+    std::vector<UniqueFd> made;
+    if (!sent(Listed{listing.request, c.id, c.label, settings_.address(c.index)}, instance_descriptors(c, made))) return false;
   }
   if (!sent(Done{listing.request}, {})) return false;
   client.listings.pop_front();

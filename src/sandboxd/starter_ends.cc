@@ -103,6 +103,19 @@ void Starter::kill_container(Container& c) {
   (void)cgroups_->set_frozen(settings_.group_name(c.index), false);
   (void)cgroups_->lift_cpu_limit(settings_.group_name(c.index));
   ::syscall(SYS_pidfd_send_signal, c.process.pidfd.get(), SIGKILL, nullptr, 0);
+  if (killed_.empty()) thaw_again_at_ = now() + kThawAgainAfter;
+  killed_.insert(c.id);
+}
+
+void Starter::thaw_killed() {
+  if (killed_.empty() || now() < thaw_again_at_) return;
+  thaw_again_at_ = now() + kThawAgainAfter;
+  std::erase_if(killed_, [this](const std::string& id) {
+    const auto it = containers_.find(id);
+    if (it == containers_.end()) return true;
+    (void)cgroups_->set_frozen(settings_.group_name(it->second.index), false);
+    return false;
+  });
 }
 
 // ---- after a restart

@@ -36,7 +36,7 @@ EACH = 4
 @pytest.fixture(scope="module")
 def functions(skerry):
     """From a spare, booted with a secret, and an own server."""
-    made = {"burst-spare": ({"func.py": HANDLER}, ""),
+    made = {"burst-spare": ({"func.py": HANDLER}, "[runtime]\nbackground = true\n"),  # never frozen: it can be killed at any time
             "burst-secret": ({"func.py": HANDLER}, '[[secrets]]\nbinding = "BURST_WORD"\nname = "BURST_WORD"\n'),
             "burst-server": ({"server.py": SERVER}, '[runtime]\nlanguage = "python"\nentrypoint = ["python3", "server.py"]\n[health]\npath = ""\n')}
     skerry.cli("secrets", "set", "BURST_WORD", input="whispered")

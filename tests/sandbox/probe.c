@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "spare.h"
@@ -114,6 +117,32 @@ static void try_connect(const char* address, int port, int type) {
   close(fd);
 }
 
+/* What goes on between requests: a thread that counts milliseconds, and a timer that is due again and again. */
+static volatile long counted, rung;
+static void* count(void* unused) {
+  for (;; ++counted) usleep(1000);
+  return unused;
+}
+static void ring(int signal_number) {
+  (void)signal_number;
+  ++rung;
+}
+static void begin_to_count(void) {
+  pthread_t thread;
+  if (counted == 0) pthread_create(&thread, NULL, count, NULL);
+}
+static void ring_every(long ms) {
+  struct sigaction action = {.sa_handler = ring, .sa_flags = SA_RESTART};
+  sigaction(SIGALRM, &action, NULL);
+  struct itimerval every = {{ms / 1000, ms % 1000 * 1000}, {ms / 1000, ms % 1000 * 1000}};
+  setitimer(ITIMER_REAL, &every, NULL);
+}
+static void say_clock(const char* name, clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  say_number(name, now.tv_sec * 1000000000L + now.tv_nsec);
+}
+
 static void handle(char* path) {
   used = 0;
   if (strcmp(path, "/hello") == 0) say("hello\n");
@@ -124,6 +153,9 @@ static void handle(char* path) {
   else if (strcmp(path, "/ids") == 0) say_number("uid", getuid()), say_number("gid", getgid()), say_number("groups", getgroups(0, NULL)), say_number("pid", getpid());
   else if (strcmp(path, "/umask") == 0) say_number("umask", umask(0));
   else if (strcmp(path, "/cwd") == 0) getcwd(answer, sizeof answer), used = strlen(answer);
+  else if (strcmp(path, "/count") == 0) begin_to_count(), say_number("counted", counted), say_number("rung", rung);
+  else if (strncmp(path, "/ring/", 6) == 0) ring_every(atol(path + 6));
+  else if (strcmp(path, "/clocks") == 0) say_clock("real", CLOCK_REALTIME), say_clock("monotonic", CLOCK_MONOTONIC);
   else if (strcmp(path, "/memory") == 0) fill_memory();
   else if (strcmp(path, "/child-memory") == 0) child_fills_memory();
   else if (strcmp(path, "/fork") == 0) fork_many();

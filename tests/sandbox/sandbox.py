@@ -321,7 +321,7 @@ class Sandbox:
 class Instance:
     def __init__(self, sandbox, id_, started):
         self.sandbox, self.id, self.started = sandbox, id_, started
-        self.out, self.err, self.status, self.cpu, *self.sockets = started["fds"]
+        self.out, self.err, self.status, self.cpu, self.freezer, *self.sockets = started["fds"]
         self.connection = None
 
     def get(self, path, timeout=10):

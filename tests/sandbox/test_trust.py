@@ -153,7 +153,7 @@ def test_a_client_that_reads_late_gets_everything(box):
         seen = set()
         while (m := client.receive())["type"] == sb.LISTED:
             seen.add(m["id"])
-            assert m["request"] == request and len(m["fds"]) == 4
+            assert m["request"] == request and len(m["fds"]) == 5
             for fd in m["fds"]:
                 os.close(fd)
         assert m["type"] == sb.DONE and {i.id for i in up} <= seen
