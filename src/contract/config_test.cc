@@ -71,5 +71,23 @@ TEST(Watch, UnknownTypesAndFieldsAreErrors) {
   EXPECT_FALSE(watch::decode_from_edge("[]"));
 }
 
+TEST(Watch, AStateTellsWhereAStartsTimeWent) {
+  using namespace std::chrono_literals;
+  watch::InstanceState cold{InstanceId("i"), FunctionId("f"), RevisionId("r"), "busy", "boot", 7, {.slot = 1us, .mount = 2us, .runtime = 3us, .code = 4us, .ready = 1h}};
+  watch::InstanceState adopted{InstanceId("j"), FunctionId("f"), RevisionId("r"), "frozen", "warm", 8, {}};
+  const auto back = watch::decode_from_edge(watch::encode(watch::FromEdge(watch::State{{cold, adopted}})));
+  ASSERT_TRUE(back);
+  const auto& instances = std::get<watch::State>(*back).instances;
+  ASSERT_EQ(instances.size(), 2U);
+  EXPECT_EQ(instances[0].phases, cold.phases);
+  EXPECT_EQ(instances[1].phases, StartPhases{});
+  EXPECT_EQ(instances[1].state, "frozen");
+  const auto with = [](const char* phases) {
+    return watch::decode_from_edge(fmt::format(R"({{"type":"state","instances":[{{"id":"i","function":"f","revision":"r","state":"busy","mode":"boot","started_ms":1,"phases_us":{}}}]}})", phases));
+  };
+  EXPECT_TRUE(with("[1,2,3,4,3600000000]"));
+  for (const char* wrong : {"[1,2,3,4]", "[1,2,3,4,5,6]", "[1,2,3,4,-1]", "[1,2,3,4,3600000001]", "[1,2,3,4,\"5\"]", "{}"}) EXPECT_FALSE(with(wrong)) << wrong;
+}
+
 }  // namespace
 }  // namespace skerry

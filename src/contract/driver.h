@@ -39,10 +39,20 @@ class Driver {
   virtual Result<void> thaw(const InstanceId&) { return {}; }
 };
 
+// Where the time of one start went, from the driver's start() to on_ready(), one after the other; what a mode has not is 0.
+struct StartPhases {
+  Duration slot{};     // waiting for a slot, and for a scratch disk where there is one
+  Duration mount{};    // its limits and its root, or the function's layers in a spare
+  Duration runtime{};  // the program begins; a shim's language runtime comes up
+  Duration code{};     // a shim loads the function's code
+  Duration ready{};    // start-up code; for an own server all that it does until its port accepts
+  bool operator==(const StartPhases&) const = default;
+};
+
 class DriverEvents {
  public:
   virtual ~DriverEvents() = default;
-  virtual void on_ready(const InstanceId& instance, StartMode mode) = 0;
+  virtual void on_ready(const InstanceId& instance, StartMode mode, const StartPhases& phases) = 0;
   // `phase`: slot, scratch (the location has no disk left for it), mount, process, secrets (sandbox), runtime, code, ready (the function's own start-up). `message` may be shown to a caller.
   virtual void on_start_failed(const InstanceId& instance, std::string_view phase, std::string_view message) = 0;
   virtual void on_exited(const InstanceId& instance) = 0;
@@ -54,6 +64,8 @@ struct Lease {
   RevisionId revision;
   StartMode mode = StartMode::kWarm;  // how the instance came to be, when this request waited for it; kThaw where it stood still; else kWarm
   Duration queued{};                  // from asking to getting
+  Duration start{};                   // .. of that, the start or the thaw itself
+  StartPhases phases;                 // of the start that this request waited for
 };
 
 enum class LeaseEnd : uint8_t { kReusable, kBroken };

@@ -24,11 +24,18 @@ json::value to_json(const Applied& m) { return json::object{{"type", "applied"},
 json::value to_json(const Verified& m) {
   return json::object{{"type", "verified"}, {"id", m.id}, {"ok", m.ok}, {"phase", m.phase}, {"message", m.message}, {"ms", m.ms}};
 }
+json::array phases_us(const StartPhases& p) {
+  json::array out;
+  for (const Duration phase : {p.slot, p.mount, p.runtime, p.code, p.ready}) out.push_back(std::chrono::duration_cast<std::chrono::microseconds>(phase).count());
+  return out;
+}
 json::value to_json(const State& m) {
   json::array instances;
   for (const InstanceState& i : m.instances) {
-    instances.push_back(json::object{{"id", i.id.str()}, {"function", i.function.str()}, {"revision", i.revision.str()}, {"state", i.state},
-                                     {"mode", i.mode}, {"started_ms", i.started_ms}});
+    json::object instance{{"id", i.id.str()}, {"function", i.function.str()}, {"revision", i.revision.str()}, {"state", i.state},
+                          {"mode", i.mode}, {"started_ms", i.started_ms}};
+    if (i.phases != StartPhases{}) instance["phases_us"] = phases_us(i.phases);
+    instances.push_back(std::move(instance));
   }
   return json::object{{"type", "state"}, {"instances", std::move(instances)}};
 }
@@ -57,13 +64,32 @@ Result<Snapshot> read_snapshot(json::ObjectReader& r) {
   return m;
 }
 
+constexpr size_t kPhases = 5;
+constexpr int64_t kMaxPhaseUs = 3'600'000'000;  // an hour: past every start_timeout
+
+Result<StartPhases> read_phases(const json::array& list) {
+  StartPhases p;
+  Duration* const phases[] = {&p.slot, &p.mount, &p.runtime, &p.code, &p.ready};
+  static_assert(std::size(phases) == kPhases);
+  if (list.size() != kPhases) return fail(ErrorCode::kProtocol, "{} phases of a start", list.size());
+  for (size_t n = 0; n < kPhases; ++n) {
+    const int64_t us = list[n].is_int64() ? list[n].get_int64() : -1;
+    if (us < 0 || us > kMaxPhaseUs) return fail(ErrorCode::kProtocol, "phase {} of a start is not 0 to {} us", n, kMaxPhaseUs);
+    *phases[n] = std::chrono::microseconds(us);
+  }
+  return p;
+}
+
 Result<State> read_state(json::ObjectReader& r) {
   State m;
   if (const json::array* list = r.list("instances", kMaxInstances)) {
     for (const json::value& item : *list) {
       json::ObjectReader i(item, "instances");
       m.instances.push_back({InstanceId(i.string("id", 64)), FunctionId(i.string("function", 64)), RevisionId(i.string("revision", 64)),
-                             i.string("state", 16), i.string("mode", 16), i.integer("started_ms", 0, INT64_MAX, 0)});
+                             i.string("state", 16), i.string("mode", 16), i.integer("started_ms", 0, INT64_MAX, 0), {}});
+      if (const json::array* phases = i.list("phases_us", kPhases)) {
+        TRY_ASSIGN(m.instances.back().phases, read_phases(*phases), "state");
+      }
       TRY(i.finish());
     }
   }

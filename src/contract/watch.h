@@ -9,7 +9,7 @@
 // edge -> control:
 //   {"type":"applied","version":N}                                after the change is in force for new requests
 //   {"type":"verified","id":N,"ok":bool,"phase":"..","message":"..","ms":N}
-//   {"type":"state","instances":[{"id","function","revision","state":"idle|busy|frozen|starting|stopping","mode","started_ms"}]}   when it changed, at most once a second
+//   {"type":"state","instances":[{"id","function","revision","state":"idle|busy|frozen|starting|stopping","mode","started_ms","phases_us":[slot,mount,runtime,code,ready]?}]}   when it changed, at most once a second
 //
 // Versions only grow. An edge that reconnects gets a snapshot again. What an edge acknowledged it keeps on disk and serves without control.
 #pragma once
@@ -21,6 +21,7 @@
 #include <variant>
 #include <vector>
 
+#include "contract/driver.h"
 #include "contract/function_config.h"
 
 namespace skerry::watch {
@@ -68,6 +69,7 @@ struct InstanceState {
   std::string state;
   std::string mode;
   int64_t started_ms = 0;
+  StartPhases phases;  // of its start; zero before it is ready, and of one that an edge before this one started
 };
 struct State {
   std::vector<InstanceState> instances;

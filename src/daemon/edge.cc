@@ -273,7 +273,7 @@ Task<void> Edge::tick() {
 void Edge::send_state() {
   watch::State state;
   for (const auto& i : dispatcher_.instances())
-    state.instances.push_back({i.id, i.function, i.revision, std::string(i.state), std::string(to_string(i.mode)), i.started_ms});
+    state.instances.push_back({i.id, i.function, i.revision, std::string(i.state), std::string(to_string(i.mode)), i.started_ms, i.phases});
   std::string text = watch::encode(state);
   if (text == last_state_) return;
   last_state_ = std::move(text);

@@ -15,6 +15,8 @@ struct Dispatcher::Instance {
   bool used = false;
   int64_t busy = 0;  // requests in it now
   int64_t started_ms = 0;
+  TimePoint asked_at{};
+  StartPhases phases;
   TimePoint idle_since{};
   bool frozen = false;  // only while it is ready and nothing is in it
   std::optional<autoscaler::CpuSample> quiet_since;
@@ -112,6 +114,7 @@ void Dispatcher::start_wanted(Revision& revision) {
     instance->id = InstanceId(new_ulid());
     instance->revision = &revision;
     instance->started_ms = loop_.clock().wall_ms();
+    instance->asked_at = loop_.now();
     ++revision.starting;
     const InstanceId id = instance->id;
     instances_.emplace(id, std::move(instance));
@@ -137,9 +140,9 @@ Task<Result<Lease>> Dispatcher::lease(RevisionId id, TimePoint deadline, Wait& w
   if (revision == nullptr || revision->retired) co_return fail(ErrorCode::kNotFound, "revision `{}` is not in traffic here", id.str());
   wait.since_ = loop_.now();
   if (revision->queue.empty()) {
-    StartMode mode = StartMode::kWarm;
-    if (Instance* instance = running_free(*revision, mode); instance != nullptr) {
-      take_place(*instance, wait, mode);
+    Way way;
+    if (Instance* instance = running_free(*revision, way); instance != nullptr) {
+      take_place(*instance, wait, way);
       co_return wait.lease_;
     }
   }
@@ -168,22 +171,27 @@ Error Dispatcher::why_in_vain(const RevisionId& id) {
   return Error(ErrorCode::kTimeout, "no instance was free or ready in time");
 }
 
-// The most recently used instance with a free place, thawed where it stood still (`mode` says so); null where there is none. One that does not thaw is
+// The most recently used instance with a free place, thawed where it stood still (`way` says so); null where there is none. One that does not thaw is
 // none: its container is gone, or not ours any more.
-Dispatcher::Instance* Dispatcher::running_free(Revision& revision, StartMode& mode) {
+Dispatcher::Instance* Dispatcher::running_free(Revision& revision, Way& way) {
   while (!revision.free.empty()) {
     Instance& instance = *revision.free.back();
-    mode = StartMode::kWarm;
-    if (!instance.frozen) return &instance;
-    mode = StartMode::kThaw;
+    if (!instance.frozen) {
+      way = {};
+      return &instance;
+    }
+    const TimePoint begin = loop_.now();
     instance.frozen = false;
-    if (driver_.thaw(instance.id)) return &instance;
+    if (driver_.thaw(instance.id)) {
+      way = {StartMode::kThaw, loop_.now() - begin};
+      return &instance;
+    }
     stop_instance(instance, StopKind::kKill);
   }
   return nullptr;
 }
 
-void Dispatcher::take_place(Instance& instance, Wait& wait, StartMode mode) {
+void Dispatcher::take_place(Instance& instance, Wait& wait, const Way& way) {
   Revision& revision = *instance.revision;
   assert(instance.state == InstanceState::kReady && !instance.frozen && instance.busy < revision.config.concurrency);
   instance.used = true;
@@ -191,17 +199,20 @@ void Dispatcher::take_place(Instance& instance, Wait& wait, StartMode mode) {
   const auto place = std::find(revision.free.begin(), revision.free.end(), &instance);
   if (++instance.busy >= revision.config.concurrency && place != revision.free.end()) revision.free.erase(place);
   wait.granted_ = true;
-  wait.lease_ = {instance.id, revision.config.id, mode, loop_.now() - wait.since_};
+  const bool cold = way.mode != StartMode::kWarm && way.mode != StartMode::kThaw;
+  const Duration queued = loop_.now() - wait.since_;
+  wait.lease_ = {instance.id, revision.config.id, way.mode, queued, std::min(way.start, queued), cold ? instance.phases : StartPhases{}};
 }
 
 void Dispatcher::grant_waiting(Revision& revision) {
   while (!revision.queue.empty()) {
-    StartMode mode = StartMode::kWarm;
-    Instance* instance = running_free(revision, mode);
+    Way way;
+    Instance* instance = running_free(revision, way);
     if (instance == nullptr) return;
+    if (!instance->used) way = {instance->mode, loop_.now() - instance->asked_at};
     Wait* wait = revision.queue.front();
     revision.queue.pop_front();
-    take_place(*instance, *wait, instance->used ? mode : instance->mode);
+    take_place(*instance, *wait, way);
     wait->event_.set();
   }
 }
@@ -248,7 +259,7 @@ void Dispatcher::stop_instance(Instance& instance, StopKind kind) {
   driver_.stop(instance.id, kind);
 }
 
-void Dispatcher::on_ready(const InstanceId& id, StartMode mode) {
+void Dispatcher::on_ready(const InstanceId& id, StartMode mode, const StartPhases& phases) {
   const auto it = instances_.find(id);
   if (it == instances_.end() || it->second->state != InstanceState::kStarting) return;
   Instance& instance = *it->second;
@@ -258,6 +269,7 @@ void Dispatcher::on_ready(const InstanceId& id, StartMode mode) {
   revision.failures = 0;
   instance.state = InstanceState::kReady;
   instance.mode = mode;
+  instance.phases = phases;
   instance.idle_since = loop_.now();
   if (revision.retired) {
     stop_instance(instance, StopKind::kDrain);
@@ -369,7 +381,7 @@ std::vector<Dispatcher::InstanceView> Dispatcher::instances() const {
                                    : instance->busy > 0                          ? "busy"
                                    : instance->frozen                            ? "frozen"
                                                                                  : "idle";
-    out.push_back({id, instance->revision->function, instance->revision->config.id, state, instance->mode, instance->started_ms});
+    out.push_back({id, instance->revision->function, instance->revision->config.id, state, instance->mode, instance->started_ms, instance->phases});
   }
   return out;
 }

@@ -68,7 +68,7 @@ class Dispatcher final : public DriverEvents {
   // Gives the place back. kBroken: the instance is killed and takes no more requests.
   void release(const Lease& lease, LeaseEnd end);
 
-  void on_ready(const InstanceId& instance, StartMode mode) override;
+  void on_ready(const InstanceId& instance, StartMode mode, const StartPhases& phases) override;
   void on_start_failed(const InstanceId& instance, std::string_view phase, std::string_view message) override;
   void on_exited(const InstanceId& instance) override;
   // An instance that lived before this process: joins the idle set. False (stop it) when its revision is not known or retired.
@@ -83,6 +83,7 @@ class Dispatcher final : public DriverEvents {
     std::string_view state;
     StartMode mode;
     int64_t started_ms;
+    StartPhases phases;
   };
   [[nodiscard]] std::vector<InstanceView> instances() const;
   [[nodiscard]] size_t waiting(const RevisionId& revision) const;
@@ -98,8 +99,13 @@ class Dispatcher final : public DriverEvents {
   bool make_room();
   void grant_waiting(Revision& revision);
   [[nodiscard]] Error why_in_vain(const RevisionId& revision);
-  Instance* running_free(Revision& revision, StartMode& mode);
-  void take_place(Instance& instance, Wait& wait, StartMode mode);
+  // How the instance is come by: `start` is what it took beyond the place itself.
+  struct Way {
+    StartMode mode = StartMode::kWarm;
+    Duration start{};
+  };
+  Instance* running_free(Revision& revision, Way& way);
+  void take_place(Instance& instance, Wait& wait, const Way& way);
   void freeze_quiet(TimePoint now);
   void refuse_all(Revision& revision, const Error& error);
   void stop_instance(Instance& instance, StopKind kind);

@@ -75,7 +75,7 @@ class DispatchTest : public ::testing::Test {
     return id;
   }
   void ready(const InstanceId& id) {
-    dispatcher_.on_ready(id, StartMode::kBoot);
+    dispatcher_.on_ready(id, StartMode::kBoot, phases_);
     loop_->run_ready();
   }
   // An instance that was used and is idle.
@@ -105,6 +105,7 @@ class DispatchTest : public ::testing::Test {
     loop_->run_ready();
   }
 
+  StartPhases phases_;  // of the starts that become ready
   ManualClock clock_;
   std::unique_ptr<Loop> loop_ = *Loop::create(clock_);
   MemoryDriver driver_;
@@ -346,6 +347,45 @@ TEST_F(DispatchTest, Full_MachineTakesThePlaceOfTheLongestIdle) {
   EXPECT_TRUE(other.got && *other.got);
 }
 
+TEST_F(DispatchTest, Start_TellsWhereItsTimeWentToWhoWaitedForIt) {
+  dispatcher_.add_revision(FunctionId("f"), revision("r", 1, 1));
+  Request& first = request();
+  clock_.advance(30ms);
+  Request& second = request();
+  clock_.advance(20ms);
+  phases_ = {.slot = 1ms, .mount = 2ms, .runtime = 3ms, .code = 4ms, .ready = 5ms};
+  ready(next_start());
+  EXPECT_EQ((*first.got)->queued, 50ms);
+  EXPECT_EQ((*first.got)->start, 50ms);
+  EXPECT_EQ((*first.got)->phases, phases_);
+  ASSERT_EQ(dispatcher_.instances().size(), 1U);
+  EXPECT_EQ(dispatcher_.instances()[0].phases, phases_);
+  clock_.advance(10ms);
+  done(first);
+  // This one waited in the queue, and for no start.
+  EXPECT_EQ((*second.got)->queued, 30ms);
+  EXPECT_EQ((*second.got)->start, 0ms);
+  EXPECT_EQ((*second.got)->phases, StartPhases{});
+}
+
+TEST_F(DispatchTest, Start_ThatCameLateLeavesTheRestToTheQueue) {
+  dispatcher_.add_revision(FunctionId("f"), revision("r"));
+  dispatcher_.add_revision(FunctionId("g"), revision("other"));
+  std::vector<Request*> busy;
+  for (int i = 0; i < 6; ++i) busy.push_back(&request("other"));
+  while (!driver_.started.empty()) ready(next_start());
+  Request& waits = request();  // there is no room for its instance
+  clock_.advance(40ms);
+  done(*busy[0]);
+  dispatcher_.tick();
+  ASSERT_EQ(driver_.stopped.size(), 1U);
+  dispatcher_.on_exited(driver_.stopped[0].first);
+  clock_.advance(5ms);
+  ready(next_start());
+  EXPECT_EQ((*waits.got)->queued, 45ms);
+  EXPECT_EQ((*waits.got)->start, 5ms);
+}
+
 // ---- frozen between requests
 
 RevisionConfig patient(const char* id, int64_t concurrency = 1) {
@@ -572,7 +612,7 @@ TEST_F(DispatchTest, Random_InterleavingsKeepTheInvariants) {
         }
         case 2:
           if (!driver.started.empty()) {
-            dispatcher.on_ready(driver.started.front(), StartMode::kBoot);
+            dispatcher.on_ready(driver.started.front(), StartMode::kBoot, {});
             driver.started.pop_front();
           }
           break;

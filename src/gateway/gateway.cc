@@ -189,10 +189,18 @@ json::object Gateway::describe(const FunctionRow& function, const RevisionRow& r
   return out;
 }
 
+namespace {
+json::object phases_ms(const StartPhases& p) {
+  const auto ms = [](Duration d) { return static_cast<double>(std::chrono::duration_cast<std::chrono::microseconds>(d).count()) / 1000.0; };
+  return {{"slot", ms(p.slot)}, {"mount", ms(p.mount)}, {"runtime", ms(p.runtime)}, {"code", ms(p.code)}, {"ready", ms(p.ready)}};
+}
+}  // namespace
+
 Result<json::object> Gateway::describe(const FunctionRow& function) {
   TRY_ASSIGN(const auto rows, store_.revisions(function.id));
   int64_t idle = 0, busy = 0, starting = 0, frozen = 0;
   std::string mode;
+  StartPhases phases;
   int64_t newest = 0;
   for (const watch::InstanceState& i : watch_.instances()) {
     if (i.function != function.id) continue;
@@ -200,7 +208,7 @@ Result<json::object> Gateway::describe(const FunctionRow& function) {
     if (i.state == "busy") ++busy;
     if (i.state == "starting") ++starting;
     if (i.state == "frozen") ++frozen;
-    if (i.started_ms > newest) newest = i.started_ms, mode = i.mode;
+    if (i.started_ms > newest) newest = i.started_ms, mode = i.mode, phases = i.phases;
   }
   json::object out{{"id", function.id.str()},
                    {"name", function.name},
@@ -217,7 +225,11 @@ Result<json::object> Gateway::describe(const FunctionRow& function) {
     out["config"] = revision["config"];
     out["revision"] = std::move(revision);
   }
-  if (newest > 0) out["last_start"] = json::object{{"mode", mode}, {"at", format_rfc3339_ms(newest)}};
+  if (newest > 0) {
+    json::object start{{"mode", mode}, {"at", format_rfc3339_ms(newest)}};
+    if (phases != StartPhases{}) start["phases"] = phases_ms(phases);
+    out["last_start"] = std::move(start);
+  }
   return out;
 }
 

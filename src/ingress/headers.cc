@@ -106,13 +106,18 @@ std::string downstream_headers(const http::ResponseHead& head) {
   return out;
 }
 
+std::string phases_text(const StartPhases& p) {
+  if (p == StartPhases{}) return {};
+  return fmt::format("slot;dur={:.1f}, mount;dur={:.1f}, runtime;dur={:.1f}, code;dur={:.1f}, ready;dur={:.1f}", ms(p.slot), ms(p.mount), ms(p.runtime), ms(p.code),
+                     ms(p.ready));
+}
+
 std::string platform_headers(std::string_view request_id, std::string_view location, const Timing* timing) {
   std::string out = fmt::format("x-request-id: {}\r\nx-skerry-location: {}\r\n", request_id, location);
   if (timing != nullptr) {
-    // What a request waited is its start when an instance was made for it, else the queue.
-    const bool started = timing->mode != StartMode::kWarm;
-    fmt::format_to(std::back_inserter(out), "server-timing: start;desc=\"{}\";dur={:.1f}, queue;dur={:.1f}, fn;dur={:.1f}\r\n", to_string(timing->mode),
-                   started ? ms(timing->queued) : 0.0, started ? 0.0 : ms(timing->queued), ms(timing->function));
+    const std::string phases = phases_text(timing->phases);
+    fmt::format_to(std::back_inserter(out), "server-timing: start;desc=\"{}\";dur={:.1f}, queue;dur={:.1f}, fn;dur={:.1f}{}{}\r\n", to_string(timing->mode),
+                   ms(timing->start), ms(timing->queued - timing->start), ms(timing->function), phases.empty() ? "" : ", ", phases);
   }
   return out;
 }

@@ -32,12 +32,16 @@ struct Caller {
 
 // Complete lines for Exchange::begin: the function's own headers without hop-by-hop, framing and ours.
 [[nodiscard]] std::string downstream_headers(const http::ResponseHead& head);
-// x-request-id, x-skerry-location and server-timing.
+// x-request-id, x-skerry-location and server-timing: start, queue and fn always; after a start that this request waited for, where its time went.
 struct Timing {
   StartMode mode = StartMode::kWarm;
-  Duration queued{};
+  Duration queued{};  // the start included
+  Duration start{};
   Duration function{};
+  StartPhases phases;
 };
+// "slot;dur=0.1, mount;dur=0.7, ...", in milliseconds; empty where there was no start.
+[[nodiscard]] std::string phases_text(const StartPhases& phases);
 [[nodiscard]] std::string platform_headers(std::string_view request_id, std::string_view location, const Timing* timing);
 
 }  // namespace skerry

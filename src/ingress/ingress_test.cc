@@ -182,6 +182,18 @@ TEST(CallDepths, AnAddressForgetsItsInstanceWithTheNextOne) {
   EXPECT_EQ(depths.hops_from(7), 3);
 }
 
+TEST(Headers, TimingHasThreeEntriesAndAfterAStartItsPhases) {
+  using namespace std::chrono_literals;
+  const Timing warm{StartMode::kWarm, 200us, 0us, 1700us, {}};
+  EXPECT_EQ(platform_headers("id", "here", &warm), "x-request-id: id\r\nx-skerry-location: here\r\nserver-timing: start;desc=\"warm\";dur=0.0, queue;dur=0.2, fn;dur=1.7\r\n");
+  const Timing thaw{StartMode::kThaw, 100us, 100us, 500us, {}};
+  EXPECT_NE(platform_headers("id", "here", &thaw).find("start;desc=\"thaw\";dur=0.1, queue;dur=0.0, fn;dur=0.5\r\n"), std::string::npos);
+  const Timing boot{StartMode::kBoot, 52ms, 48200us, 2ms, {.slot = 100us, .mount = 640us, .runtime = 30ms, .code = 12ms, .ready = 5ms}};
+  EXPECT_NE(platform_headers("id", "here", &boot)
+                .find("start;desc=\"boot\";dur=48.2, queue;dur=3.8, fn;dur=2.0, slot;dur=0.1, mount;dur=0.6, runtime;dur=30.0, code;dur=12.0, ready;dur=5.0\r\n"),
+            std::string::npos);
+}
+
 TEST(RouteTable, WeightsAreKeptAndWhatIsUnknownIsNotServed) {
   FunctionConfig f;
   f.id = FunctionId("f");

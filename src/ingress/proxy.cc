@@ -186,7 +186,7 @@ Task<void> Proxy::upload(Request& r) {
 }
 
 Task<void> Proxy::relay_answer(Request& r, const http::ResponseHead& head) {
-  const Timing timing{r.lease.mode, r.lease.queued, loop_.now() - r.sent_at};
+  const Timing timing{r.lease.mode, r.lease.queued, r.lease.start, loop_.now() - r.sent_at, r.lease.phases};
   if (head.framing == http::Framing::kLength && head.content_length > limits::kResponseBodyBytes) {
     co_await answer_failure(r, Error(ErrorCode::kTooLarge, "the function's answer is larger than 10 MB; stream it instead"));
     co_return;
@@ -424,6 +424,8 @@ void Proxy::log_request(const Request& r) {
                       {"instance", r.lease.instance.str()},
                       {"start", to_string(r.lease.mode)},
                       {"queued_us", std::chrono::duration_cast<std::chrono::microseconds>(r.lease.queued).count()},
+                      {"start_us", std::chrono::duration_cast<std::chrono::microseconds>(r.lease.start).count()},
+                      {"phases", phases_text(r.lease.phases)},
                       {"took_us", took},
                       {"request_bytes", r.exchange.body_bytes()},
                       {"response_bytes", r.exchange.sent_bytes()},

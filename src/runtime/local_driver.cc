@@ -97,7 +97,7 @@ Task<void> LocalDriver::run_instance(std::shared_ptr<Instance> instance) {
     }
     if (up && !i.exited.is_set()) {
       i.ready = true;
-      if (!i.stop_asked) events_->on_ready(id, i.mode);
+      if (!i.stop_asked) events_->on_ready(id, i.mode, i.phases);
     } else if (!i.stop_asked && !i.lost) {
       const std::string text = up ? "process: it ended at once" : up.error().message();
       const size_t colon = text.find(": ");
@@ -115,10 +115,17 @@ Task<void> LocalDriver::run_instance(std::shared_ptr<Instance> instance) {
   if (!i.reported) events_->on_exited(id);
 }
 
+void LocalDriver::end_phase(Instance& instance, Duration& phase) const {
+  const TimePoint now = loop_.now();
+  phase += now - instance.phase_since;
+  instance.phase_since = now;
+}
+
 Task<Result<void>> LocalDriver::wait_ready(Instance& instance, TimePoint deadline) {
   if (instance.config.transport == Transport::kUnix) co_return co_await wait_shim(instance, deadline);
   CO_TRY(co_await wait_server(instance, deadline));
-  if (!instance.config.health_path.empty()) co_return co_await probe_health(instance, deadline);
+  if (!instance.config.health_path.empty()) CO_TRY(co_await probe_health(instance, deadline));
+  end_phase(instance, instance.phases.ready);
   co_return Result<void>{};
 }
 
@@ -135,6 +142,7 @@ Task<Result<void>> LocalDriver::wait_shim(Instance& instance, TimePoint deadline
       json::ObjectReader reader(*line, "status");
       const std::string said = reader.string("phase", 32), error = reader.string("error", 64), message = reader.string("message", kStatusLineBytes);
       if (!error.empty()) co_return std::unexpected(start_error(phase == "runtime" ? "code" : "ready", message));
+      end_phase(instance, said == "ready" ? instance.phases.ready : said == "code" ? instance.phases.code : instance.phases.runtime);
       if (said == "ready") co_return Result<void>{};
       instance.spoke = true;
       if (!said.empty()) phase = said;
@@ -286,6 +294,11 @@ void LocalDriver::on_started(const sandbox::Started& message, std::vector<Unique
   placed_(instance->source.instance, message.address);
   instance->started = true;
   if (message.prestarted) instance->mode = StartMode::kPrestart;
+  using std::chrono::microseconds;
+  instance->phases.slot = microseconds(message.slot_us);
+  instance->phases.mount = microseconds(message.mount_us);
+  instance->phases.runtime = microseconds(message.process_us);
+  instance->phase_since = loop_.now();
   scope_.spawn(read_log(instance, LogStream::kStdout));
   scope_.spawn(read_log(instance, LogStream::kStderr));
   if (instance->stop_asked) (void)client_.send(sandbox::Signal{message.id, sandbox::SignalKind::kKill});

@@ -86,6 +86,8 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   void take_descriptors(Instance& instance, std::vector<UniqueFd> fds);
 
   Task<void> run_instance(std::shared_ptr<Instance> instance);
+  // What came since the phase before is this one's.
+  void end_phase(Instance& instance, Duration& phase) const;
   Result<void> send_start(Instance& instance);
   void try_to_send_start(Instance& instance);
   void send_spares();

@@ -25,6 +25,8 @@ struct LocalDriver::Instance {
   bool started = false;
   bool adopted = false;
   StartMode mode = StartMode::kBoot;
+  StartPhases phases;
+  TimePoint phase_since{};  // the end of the last one
   bool spoke = false;  // its shim said something of this start
   bool ready = false;
   bool stop_asked = false;
