@@ -7,6 +7,7 @@ import tempfile
 import time
 
 import harness
+import thaw
 from daemon import daemon
 from launchers import Crun, peer
 
@@ -84,7 +85,7 @@ const router :Workerd.Worker = (modules = [(name = "router.js", esModule = embed
 
 
 def contenders(report, d, stack):
-    """(name, Cold) of ours: each language and a C program, plain and TLS."""
+    """(name, Cold) of ours: each language and a C program, plain and TLS; and the callers."""
     functions = d.deploy_hellos(report, LANGUAGES, idle_timeout="0s")
     functions["c"] = d.deploy("hello-c", files={"upstream": harness.PEERS / "upstream"}, language="python", entrypoint=["/app/upstream"], idle_timeout="0s")
     callers = {"plain": harness.Caller(("127.0.0.1", d.http)),
@@ -93,7 +94,8 @@ def contenders(report, d, stack):
         stack.callback(caller.close)
     for function in functions.values():
         function.wait_gone()  # a ship tries its function out
-    return [(f"{language}/{scheme}", Cold(f, caller, scheme)) for scheme, caller in callers.items() for language, f in functions.items()]
+    ours = [(f"{language}/{scheme}", Cold(f, caller, scheme)) for scheme, caller in callers.items() for language, f in functions.items()]
+    return ours, callers
 
 
 def rows(report, ours, workerd, crun):
@@ -113,7 +115,7 @@ def rows(report, ours, workerd, crun):
 def run():
     report = harness.Report("cold")
     with daemon() as d, contextlib.ExitStack() as stack:
-        ours = contenders(report, d, stack)
+        ours, callers = contenders(report, d, stack)
         harness.header("cold")
         workerd, crun = peer(report, "workerd", Workerd, stack), peer(report, "crun", Crun, stack)
         for _ in range(harness.count(SAMPLES)):
@@ -121,4 +123,5 @@ def run():
                 if contender:
                     contender.sample()
         rows(report, ours, workerd, crun)
+        thaw.run(report, d, LANGUAGES, callers, harness.count(SAMPLES))
     report.save()
