@@ -14,6 +14,14 @@ function appFolder() {
   return process.env.SKERRY_APP_DIR || '/app';
 }
 
+// Required where they are needed first; a spare needs all before it waits.
+const parts = {
+  load: () => require('./lib/load.js'),
+  handle: () => require('./lib/handle.js'),
+  fetch: () => require('./lib/fetch.js'),
+  server: () => require('./lib/server.js'),
+};
+
 async function main() {
   // SECURITY: descriptors 3 and 4 must not reach a child of the author's code, which could accept requests or speak for us on the status pipe. Node marks every
   // descriptor it was given close-on-exec before any JavaScript runs (uv_disable_stdio_inheritance); tests/main.test.js asserts it.
@@ -23,16 +31,16 @@ async function main() {
   process.on('SIGTERM', () => stop());
   tolerateCallersWhoLeave();
   try {
-    if (process.env.SKERRY_ASSIGNMENT_FD) await require('./lib/spare.js').become(Number(process.env.SKERRY_ASSIGNMENT_FD), status);
+    if (process.env.SKERRY_ASSIGNMENT_FD) await require('./lib/spare.js').become(Number(process.env.SKERRY_ASSIGNMENT_FD), status, parts);
     status.phase('runtime');
-    const { loadMain, shapeOf, NO_SHAPE } = require('./lib/load.js');
+    const { loadMain, shapeOf, NO_SHAPE } = parts.load();
     const app = appFolder();
     const entry = process.env.SKERRY_ENTRY || require('./lib/entry.js').findEntry(app).entry;
     const found = shapeOf(await loadMain(app, entry, process.argv.slice(2)));
     status.phase('code');
     if (found === null) throw new StartFailed(`${entry}: ${NO_SHAPE}`);
-    const shape = found.shape === 'fetch' ? require('./lib/fetch.js').open(found.target) : await require('./lib/handle.js').open(found.target);
-    const { Server } = require('./lib/server.js');
+    const shape = found.shape === 'fetch' ? parts.fetch().open(found.target) : await parts.handle().open(found.target);
+    const { Server } = parts.server();
     const server = new Server(shape);
     await server.listen(LISTENER);
     stop = () => server.stop();

@@ -9,17 +9,41 @@ const path = require('node:path');
 const { StartFailed } = require('./failures.js');
 
 const CHUNK = 65536;
-const WARM_REQUESTS = 20;
+const WARM_ROUNDS = 20;
 const RUNTIME = path.join(__dirname, '..', 'runtime') + path.sep;
+const WARM = path.join(__dirname, '..', 'warm');
 
-// Both shapes once over a socket of its own: what is compiled and cached here is what the first request does not wait for.
-async function warm() {
-  const { Server } = require('./server.js');
+const HEAD = 'host: localhost\r\nx-request-id: warm\r\nx-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: https\r\n';
+const REQUESTS = [
+  `GET /warm HTTP/1.1\r\n${HEAD}\r\n`,
+  `GET /warm/deep?name=you HTTP/1.1\r\n${HEAD}accept: */*\r\n\r\n`,
+  `POST /warm?a=1 HTTP/1.1\r\n${HEAD}content-type: text/plain\r\ncontent-length: 4\r\n\r\nwarm`,
+  `POST /warm HTTP/1.1\r\n${HEAD}content-type: application/json\r\ncontent-length: 10\r\n\r\n{"a":"bc"}`,
+];
+
+// Everything that a start and a first request do, once before there is a function: what is loaded, compiled and cached here is what they do not wait for. With
+// the very functions and modules that main.js goes on with: node looks a module up anew for each folder that asks for it.
+async function warm(parts) {
+  const { loadMain, shapeOf } = parts.load();
+  const argv = process.argv;
   const shapes = [
-    await require('./handle.js').open({ handle: (context, body) => ({ path: context.path, body }) }),
-    require('./fetch.js').open({ fetch: async (request) => new Response(await request.text()) }),
+    await parts.handle().open(shapeOf(await loadMain(WARM, 'index.js', [])).target),
+    parts.fetch().open(shapeOf(await loadMain(WARM, 'module.mjs', [])).target),
   ];
+  // Nothing tells that another was the main module before, and what is named there is the author's to name.
+  process.argv = argv;
+  process.mainModule = undefined;
+  forget(WARM + path.sep);
+  const { Server } = parts.server();
   for (const shape of shapes) await serveItself(new Server(shape));
+  // Made at their first use, which costs a millisecond.
+  void process.stdout;
+  void process.stderr;
+  require('node:util').format('%s %d %j', 'warm', 1, { warm: true });
+}
+
+function forget(folder) {
+  for (const file of Object.keys(require.cache)) if (file.startsWith(folder)) delete require.cache[file];
 }
 
 // Over an abstract socket: nothing is left in the file system that the function will see.
@@ -28,16 +52,15 @@ function serveItself(server) {
   return new Promise((resolve, reject) => {
     server._server.listen(name, () => {
       const client = net.connect(name);
-      const request = 'POST /warm?a=1 HTTP/1.1\r\nhost: localhost\r\nx-request-id: warm\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nwarm';
-      let answered = 0;
-      client.on('error', reject);
-      client.on('data', () => {
-        answered += 1;
-        if (answered < WARM_REQUESTS) client.write(request);
+      let asked = 0;
+      const ask = () => {
+        if (asked < WARM_ROUNDS * REQUESTS.length) client.write(REQUESTS[asked++ % REQUESTS.length]);
         else client.end();
-      });
+      };
+      client.on('error', reject);
+      client.on('data', ask);
       client.on('close', () => server._server.close(resolve));
-      client.write(request);
+      ask();
     });
     server._server.once('error', reject);
   });
@@ -72,19 +95,27 @@ function environmentOf(assigned) {
   return found;
 }
 
-// Settles when this process has become an instance: its code is at /app and its environment is process.env.
-async function become(descriptor, status) {
-  require('./load.js');
-  await warm();
-  if (global.gc) global.gc();
+// What differs only: to set TZ, even to what it was, makes node look for the time zone again.
+function replaceEnvironment(environment) {
+  for (const name of Object.keys(process.env)) if (!Object.hasOwn(environment, name)) delete process.env[name];
+  for (const [name, value] of Object.entries(environment)) if (process.env[name] !== value) process.env[name] = value;
+}
+
+// Settles when this process has become an instance: its code is at /app and its environment is process.env. `parts` gives main.js's modules.
+async function become(descriptor, status, parts) {
+  await warm(parts);
+  // Once for practice, with a variable that comes and goes.
+  for (const more of ['SKERRY_WARM=yes\0', '']) {
+    const entries = Object.entries(process.env).map(([name, value]) => `${name}=${value}\0`).join('');
+    replaceEnvironment(environmentOf(Buffer.from(`S${more}${entries}\0SKERRY_WARM=no\0`)));
+  }
+  delete process.env.SKERRY_WARM;
   status.phase('waiting');
   const assigned = read(descriptor);
   if (assigned.length === 0) process.exit(0); // nobody wants it any more
-  const environment = environmentOf(assigned);
-  for (const name of Object.keys(process.env)) delete process.env[name];
-  Object.assign(process.env, environment);
+  replaceEnvironment(environmentOf(assigned));
   // What it read of the environment when it was loaded is not the function's.
-  for (const file of Object.keys(require.cache)) if (file.startsWith(RUNTIME)) delete require.cache[file];
+  forget(RUNTIME);
   process.chdir(path.resolve(process.env.SKERRY_APP_DIR || '/app'));
 }
 
