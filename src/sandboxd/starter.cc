@@ -55,7 +55,7 @@ void Starter::run(const volatile bool& stop) {
     want_slots();
     send_unreaped();
     if (!waiting_.empty()) serve_waiting();  // what filler did not answer is asked for again
-    poller_.poll(std::chrono::milliseconds(waiting_.empty() && killed_.empty() ? 1000 : 50));
+    poller_.poll(std::min(std::chrono::milliseconds(waiting_.empty() && killed_.empty() ? 1000 : 50), spares_rest()));
     thaw_killed();
     while (!waiting_.empty() && now() - waiting_.front().since > kSlotTime) {
       const Waiting late = std::move(waiting_.front());

@@ -49,6 +49,8 @@ class Starter {
   static constexpr size_t kMaxSpares = 64;      // of all kinds together
   static constexpr size_t kMaxSpareList = 4U << 20;
   static constexpr Duration kSpareTime = std::chrono::seconds(20);  // for a spare's runtime to come up
+  // After one was used: the new instance has the machine to itself while it answers its first request.
+  static constexpr Duration kSpareRest = std::chrono::milliseconds(100);
   static constexpr Duration kFirstSparePause = std::chrono::seconds(1), kLastSparePause = std::chrono::minutes(1);  // after one that did not
   static constexpr size_t kSocketsWithStart = 4, kMaxMoreSockets = 8;
 
@@ -147,6 +149,7 @@ class Starter {
   Result<std::vector<UniqueFd>> make_sockets(const Container& container, size_t count);
   Result<void> keep_spares(const Client& client, const std::vector<UniqueFd>& fds);
   void make_spares();
+  [[nodiscard]] std::chrono::milliseconds spares_rest() const;  // until make_spares() may have something to do, a second at most
   Result<void> make_spare(SpareKind& kind, const std::string& key, Slot slot, UniqueFd disk);
   void on_spare_status(const std::string& id);
   void on_spare_exit(Container& container);

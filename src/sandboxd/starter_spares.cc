@@ -95,6 +95,13 @@ void Starter::make_spares() {
   }
 }
 
+std::chrono::milliseconds Starter::spares_rest() const {
+  std::chrono::milliseconds rest = std::chrono::seconds(1);
+  for (const auto& [key, kind] : spare_kinds_)
+    if (kind.ready.size() < kind.wanted && now() < kind.not_before) rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(kind.not_before - now()));
+  return rest;
+}
+
 Result<void> Starter::make_spare(SpareKind& kind, const std::string& key, Slot slot, UniqueFd disk) {
   kind.plan.id = new_ulid();
   Waiting start{-1, 0, kind.plan, {}, now(), std::move(disk)};
@@ -156,6 +163,7 @@ bool Starter::start_from_spare(Waiting& start) {
   auto node = containers_.extract(kind->second.ready.front());
   kind->second.ready.pop_front();
   if (node.empty()) return false;
+  kind->second.not_before = std::max(kind->second.not_before, now() + kSpareRest);
   Container& c = node.mapped();
   for (const UniqueFd* fd : {&c.process.report, &c.memory, &c.process.pidfd}) poller_.remove(fd->get());
   const std::string spare_id = c.id;
