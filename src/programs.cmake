@@ -2,6 +2,10 @@ skerry_program(skerry-unpack unpack/unpack_main.cc unpack)
 if(TARGET unpack_test)
   add_dependencies(unpack_test skerry-unpack)  # its tests execute the program
 endif()
+# A library that Java loads in the container: nothing but libc (shims/java/README.md).
+add_library(skerry-java MODULE ${CMAKE_SOURCE_DIR}/shims/java/native/process.cc)
+set_target_properties(skerry-java PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin CXX_VISIBILITY_PRESET hidden INTERPROCEDURAL_OPTIMIZATION OFF)
+target_link_options(skerry-java PRIVATE -nostdlib++ -Wl,--as-needed)
 skerry_program(skerry-edge daemon/edge_main.cc daemon_edge)
 skerry_program(skerry-control daemon/control_main.cc daemon_control)
 skerry_program(skerryd daemon/skerryd_main.cc daemon_supervisor)

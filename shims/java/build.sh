@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs in the Java build image as fn: packages the project with Maven, takes what runs, compiles the shim, and records how it is started.
+# Runs in the Java build image as fn: packages the project with Maven, takes what runs, and records how it is started.
 . "$(dirname "$0")/maven.sh"
 mkdir -p "$SKERRY_OUT/.skerry"
 maven="$maven -Dmaven.repo.local=${SKERRY_DEPS:-/tmp}/repository"
@@ -18,10 +18,6 @@ run_maven() {
   trust_machine
   $maven "$@"
 }
-# The shim meanwhile: a function needs it, a server of the author's does not mind.
-mkdir /tmp/shim
-javac -J-Xshare:auto -J-XX:TieredStopAtLevel=1 -XDstringConcat=inline -XDignore.symbol.file -d /tmp/shim "$here"/skerry/*.java &
-shim=$!
 # shellcheck disable=SC2046  # goals and options are words
 run_maven -DskipTests $(maven_goals)
 
@@ -53,10 +49,8 @@ if [ ! -f target/classes/functions/Function.class ]; then
   echo "none of target/quarkus-app/, a jar with Main-Class in target/, or a class functions.Function with void handle(HttpExchange) came out of the build" >&2
   exit 1
 fi
-wait "$shim"
-mkdir -p "$SKERRY_OUT/classes" "$SKERRY_OUT/lib" "$SKERRY_OUT/shim"
+mkdir -p "$SKERRY_OUT/classes" "$SKERRY_OUT/lib"
 cp -r target/classes/. "$SKERRY_OUT/classes"
 [ ! -d /tmp/libraries ] || cp /tmp/libraries/*.jar "$SKERRY_OUT/lib"
-cp -r /tmp/shim/. "$SKERRY_OUT/shim"
-# The launcher moves the listening socket to standard input, where Java takes it over.
-record functions.Function handler "\"sh\",\"-c\",\"exec \\\"\$@\\\" <&3 3<&-\",\"sh\",\"java\",$flags,\"--add-opens=java.base/java.io=ALL-UNNAMED\",\"-cp\",\"/app/classes:/app/shim:/app/lib/*\",\"skerry.Shim\"" ''
+# The launcher moves the listening socket to standard input, where Java takes it over. The shim is a layer of its own (runtime.sh), and finds the code itself.
+record functions.Function handler "\"sh\",\"-c\",\"exec \\\"\$@\\\" <&3 3<&-\",\"sh\",\"java\",$flags,\"-XX:SharedArchiveFile=/skerry-java/shim.jsa\",\"-jar\",\"/skerry-java/shim.jar\"" ''

@@ -16,6 +16,7 @@ constexpr std::string_view kCacheFormat = "1";
 // more in NODE_EXTRA_CA_CERTS has it read all of its own first. Beside it the folder, for its OpenSSL has another.
 constexpr std::string_view kNodeTrust = "--use-openssl-ca";
 constexpr const char* kTrustFolder = "SSL_CERT_DIR=/etc/ssl/certs";
+constexpr const char* kJavaRuntime = "/skerry-java";  // shims/java/build.sh names it, too; starter makes the folder for jobs
 constexpr ArchiveBounds kUploadBounds{limits::kUnpackedBytes, limits::kUploadFiles};
 constexpr Duration kProbeTime = std::chrono::seconds(40);  // 10 s to listen, two answers of 5 s, and a busy machine
 constexpr ArchiveBounds kResultBounds{limits::kRevisionBytes, limits::kRevisionFiles};
@@ -63,7 +64,7 @@ Pipeline::Pipeline(Loop& loop, const Logger& logger, BlobStore& blobs, JobRunner
       layers_(layers),
       settings_(bounded(std::move(settings), logger)),
       index_(settings_.cache_dir),
-      platform_(loop, blobs, layers, index_, {settings_.images_dir, settings_.shims_dir, settings_.ca_bundle, settings_.local_ca_pem, settings_.client_files, settings_.sources}),
+      platform_(loop, blobs, layers, index_, {settings_.images_dir, settings_.shims_dir, settings_.java_library, settings_.ca_bundle, settings_.local_ca_pem, settings_.client_files, settings_.sources}),
       gate_(loop, kMaxBuilds, kMaxWaiting) {}
 
 Task<Result<BuildResult>> Pipeline::build(BuildRequest request, BuildProgress& progress) {
@@ -142,6 +143,19 @@ Task<Result<void>> Pipeline::find_platform(Run& run) {
   CO_TRY_ASSIGN(run.toolchain, co_await find_image(run, run.recipe.build_image));
   CO_TRY_ASSIGN(run.machine, co_await platform_.machine());
   co_return Result<void>{};
+}
+
+// Java: the shim as it runs, compiled, with the archive of its classes. Made where the run image lies over the toolchain: the archive is good for the very
+// files of the java that made it, at the path where it was made.
+Task<Result<Digest>> Pipeline::java_runtime(Run& run) {
+  Cached work;
+  work.key = key(run, "runtime").add(run.image.str()).key();
+  work.subfolder = kJavaRuntime;
+  work.job.stage = "layer";
+  work.job.layers = {run.toolchain, run.image, run.shim};
+  work.job.argv = {"sh", "-c", "sh /skerry/shim/java/runtime.sh \"$0\" >&2 && exec tar -C \"$0\" --sort=name -cf - .", kJavaRuntime};
+  work.job.env = job_environment();
+  co_return co_await layer_of(run, std::move(work));
 }
 
 // ---- jobs
@@ -335,7 +349,7 @@ void trust_system(BuildResult& result) {
 
 // Whether the program is our shim and nothing of the author's: flags of his for Node.js could name files of the code, which a spare has not.
 bool waits_for_a_function(const BuildResult& result) {
-  if (result.language == "python") return true;
+  if (result.language == "python" || result.language == "java") return true;
   if (result.language != "node") return false;
   const auto known = [](const std::string& word) { return word == "node" || word == "/skerry/shim/node/main.js" || word == kNodeTrust || word.starts_with("--max-old-space-size="); };
   return std::all_of(result.argv.begin(), result.argv.end(), known) && std::none_of(result.env.begin(), result.env.end(), [](const std::string& entry) { return entry.starts_with("NODE_OPTIONS="); });
@@ -364,7 +378,12 @@ Task<Result<BuildResult>> Pipeline::assemble(Run& run) {
   if (!run.image.empty()) result.layers = {run.image};
   if (!run.trust.empty() && language != "image") result.layers.push_back(run.trust);
   const bool served_by_shim = !run.own_server() && (!run.made || run.made->shape != "server");
-  if (served_by_shim && language != "go") result.layers.push_back(run.shim);  // Go's is compiled in
+  if (served_by_shim && language == "java") {
+    CO_TRY_ASSIGN(const Digest runtime, co_await java_runtime(run));
+    result.layers.push_back(runtime);
+  } else if (served_by_shim && language != "go") {
+    result.layers.push_back(run.shim);  // Go's is compiled in
+  }
   std::string path = "/usr/local/bin:/usr/bin:/bin";
   if (run.dependencies && runs_with_dependencies(language) && !(run.made && run.made->has_modules)) {
     Digest dependencies = *run.dependencies;

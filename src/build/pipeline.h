@@ -24,6 +24,7 @@ namespace skerry {
 struct PipelineSettings {
   std::string images_dir;
   std::string shims_dir;
+  std::string java_library;  // shims/java/native/, compiled
   std::string builds_dir;  // logs
   std::string cache_dir;   // LayerIndex
   std::string local_ca_pem;  // what functions trust beside the authorities of their image; "" for none
@@ -58,6 +59,7 @@ class Pipeline final : public Builder {
   Task<Result<void>> find_layers(Run& run);
   Task<Result<void>> find_platform(Run& run);
   Task<Result<Digest>> find_image(Run& run, std::string name);
+  Task<Result<Digest>> java_runtime(Run& run);
   Task<Result<void>> install_dependencies(Run& run);
   Task<Result<Digest>> prune_dependencies(Run& run);
   Task<Result<void>> build_project(Run& run);

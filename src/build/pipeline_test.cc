@@ -114,6 +114,8 @@ class PipelineTest : public ::testing::Test {
     std::ofstream(folder_ + "/ca.pem") << "authority";
     settings_.images_dir = folder_ + "/images";
     settings_.shims_dir = folder_ + "/shims";
+    settings_.java_library = folder_ + "/skerry-java.so";
+    std::ofstream(settings_.java_library) << "library";
     settings_.builds_dir = folder_ + "/builds";
     settings_.cache_dir = folder_ + "/cache";
     settings_.ca_bundle = folder_ + "/ca.pem";
@@ -342,6 +344,37 @@ TEST_F(PipelineTest, NodeGetsItsModulesPrunedAndItsCodeApart) {
   EXPECT_EQ(again->argv, result->argv);
   EXPECT_EQ(again->env, result->env);
   EXPECT_EQ(again->size_bytes, result->size_bytes);
+}
+
+// What the archive of classes is good for is the java of the run image, and nothing of a function is in it.
+TEST_F(PipelineTest, JavasRuntimeIsMadeOnceOverTheRunImageAndServesAll) {
+  jobs_.answer = [](const Job& job) {
+    if (job.argv[0] == "sh" && job.argv.size() == 4 && job.argv[3] == "/skerry-java") return FakeJobs::Answer{"", tar_of({{"shim.jar", "made"}}), {0, 0, false}, std::nullopt};
+    const char* recorded = R"({"entry":"functions.Function","shape":"handler","argv":["sh","-c","java"],"env":[]})";
+    return FakeJobs::Answer{"", tar_of({{"classes/x", ""}, {".skerry/revision.json", recorded}}), {0, 0, false}, std::nullopt};
+  };
+  const auto result = build({{"pom.xml", "<project/>"}});
+  ASSERT_TRUE(result) << result.error().message();
+  ASSERT_EQ(result->layers.size(), 3U);
+  EXPECT_EQ(result->layers[0], image("java"));
+  EXPECT_EQ(layers_.there[result->layers[1]], "/skerry-java");
+  EXPECT_EQ(result->runtime_layers, 2);
+  const Job& made = jobs_.seen.back();
+  ASSERT_EQ(made.layers.size(), 3U);
+  EXPECT_EQ(made.layers[0], image("java-build"));
+  EXPECT_EQ(made.layers[1], image("java"));
+  const size_t jobs = jobs_.seen.size();
+  const auto other = build({{"pom.xml", "<project></project>"}});
+  ASSERT_TRUE(other) << other.error().message();
+  EXPECT_EQ(other->layers[1], result->layers[1]);
+  EXPECT_EQ(jobs_.seen.size(), jobs + 2);  // its dependencies and itself
+}
+
+TEST_F(PipelineTest, JavaWithoutItsLibraryIsRefusedByTheLibrarysName) {
+  std::filesystem::remove(settings_.java_library);
+  const auto result = build({{"pom.xml", "<project/>"}});
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().message().find("skerry-java.so"), std::string::npos) << result.error().message();
 }
 
 TEST_F(PipelineTest, AnEntrypointMakesItsOwnServer) {

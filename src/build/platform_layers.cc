@@ -22,6 +22,7 @@ constexpr ArchiveBounds kSourceBounds{4ULL << 30, 200'000};
 const std::set<std::string> kNotInContainers = {"tests", "__pycache__", "node_modules", "README.md"};
 constexpr size_t kMaxCaBytes = 8U << 20;
 constexpr size_t kMaxClientFileBytes = 1U << 20;
+constexpr size_t kMaxLibraryBytes = 4U << 20;
 constexpr size_t kCopyBytes = 256U << 10;
 
 struct ImageDescription {
@@ -155,6 +156,10 @@ Task<Result<Digest>> PlatformLayers::text_layer(std::string tar, std::string sub
 Task<Result<Digest>> PlatformLayers::shim(std::string name) {
   TarText tar;
   CO_TRY(tar.add_folder(settings_.shims_dir + "/" + name, kNotInContainers), "the shim of " + name);
+  if (name == "java") {
+    CO_TRY_ASSIGN(const std::string library, read_file(settings_.java_library, kMaxLibraryBytes), "the shim of java");
+    CO_TRY(tar.add("skerry-java.so", library));
+  }
   co_return co_await text_layer(tar.finish(), "/skerry/shim/" + name);
 }
 

@@ -26,6 +26,7 @@ struct ClientFile {
 struct PlatformSettings {
   std::string images_dir;
   std::string shims_dir;
+  std::string java_library;  // becomes part of Java's shim
   std::string ca_bundle;
   std::string local_ca_pem;  // of this gateway; "" for none
   std::vector<ClientFile> client_files;

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <unistd.h>
 
 #include <charconv>
+#include <climits>
 #include <set>
 
 #include "manifest/tomlpp.h"
@@ -219,6 +221,14 @@ Result<ContainerNetwork> container_network(const DaemonConfig& config) {
   if ((out.network & ~out.mask) != 0) return fail(ErrorCode::kInvalidArgument, "subnet `{}` must be a.b.0.0/16", text);
   out.gateway = out.network + 1;
   return out;
+}
+
+std::string program_folder(const DaemonConfig& config) {
+  if (!config.program_dir.empty()) return config.program_dir;
+  char path[PATH_MAX];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path - 1);
+  const std::string text(path, n > 0 ? static_cast<size_t>(n) : 0);
+  return text.substr(0, text.rfind('/'));
 }
 
 Result<DaemonConfig> read_config(const std::string& path, ConfigFile file) {

@@ -68,5 +68,7 @@ enum class ConfigFile : uint8_t { kOptional, kRequired };
 Result<DaemonConfig> read_config(const std::string& path, ConfigFile file);
 // The same from text; `name` stands in errors.
 Result<DaemonConfig> parse_config(const std::string& text, const std::string& name);
+// Where the programs of Skerry lie: as configured, else where the one that asks lies.
+[[nodiscard]] std::string program_folder(const DaemonConfig& config);
 
 }  // namespace skerry

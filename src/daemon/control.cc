@@ -106,6 +106,7 @@ PipelineSettings pipeline_settings(const DaemonConfig& config, const std::string
   PipelineSettings s;
   s.images_dir = config.images_dir;
   s.shims_dir = config.shims_dir;
+  s.java_library = program_folder(config) + "/skerry-java.so";
   s.builds_dir = config.state_dir + "/control/builds";
   s.cache_dir = config.state_dir + "/control/build-cache";
   s.sources = config.build_sources;

@@ -5,7 +5,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <climits>
 #include <cstring>
 
 #include "daemon/config.h"
@@ -13,14 +12,6 @@
 #include "os/file.h"
 
 namespace {
-
-// The folder of this program: its companions lie beside it.
-std::string own_directory() {
-  char path[PATH_MAX];
-  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path - 1);
-  const std::string text(path, n > 0 ? static_cast<size_t>(n) : 0);
-  return text.substr(0, text.rfind('/'));
-}
 
 int fail_start(const skerry::Error& error) {
   fmt::print(stderr, "skerryd: {}\n", error.message());
@@ -58,7 +49,7 @@ int main(int argc, char** argv) {
   if (::ftruncate(lock->get(), 0) != 0 || !write_all(lock->get(), pid)) return fail_start(Error(ErrorCode::kIo, "write skerryd.pid"));
 
   const Logger logger(STDERR_FILENO, "skerryd", config->location);
-  Supervisor supervisor(logger, *config, config_path, config->program_dir.empty() ? own_directory() : config->program_dir);
+  Supervisor supervisor(logger, *config, config_path, program_folder(*config));
   if (auto started = supervisor.start(); !started) return fail_start(started.error());
   supervisor.run();
   return 0;

@@ -80,7 +80,8 @@ Result<UniqueFd> Mounts::make_top(const StartPlan& plan, const Slot& slot, Uniqu
   TRY(make_folder(upper.get(), "home/fn", 0755, fn));
   TRY(make_folder(upper.get(), "app", 0755, fn));
   if (plan.kind == PlanKind::kJob) {
-    for (const char* name : {"src", "out"}) TRY(make_folder(upper.get(), name, 0755, fn));
+    // The last is where Java's runtime lies in functions, too: what is made there is good at that path alone.
+    for (const char* name : {"src", "out", "skerry-java"}) TRY(make_folder(upper.get(), name, 0755, fn));
   }
   TRY(make_text(upper.get(), "etc/hosts", hosts_text(plan.hostname), root));
   TRY(make_text(upper.get(), "etc/hostname", plan.hostname + "\n", root));

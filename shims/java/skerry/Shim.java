@@ -1,17 +1,17 @@
 package skerry;
 
-import com.sun.net.httpserver.HttpExchange;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.invoke.MethodHandle;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.MethodType;
 import java.lang.reflect.InvocationTargetException;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import sun.misc.Signal;
@@ -29,42 +29,72 @@ public final class Shim {
     private static final long STOP_MS = 10_000;
     private static final long STOP_ROUND_MS = 5;
 
+    private static final int STOPPED_EARLY = 128 + 15; // as without a handler
+
     private static FileOutputStream status;
+    private static volatile Function running; // once it is ready
     private static final Set<Connection> connections = ConcurrentHashMap.newKeySet();
 
     private Shim() {}
 
     public static void main(String[] arguments) throws Exception {
-        FileDescriptor descriptor = new FileDescriptor();
-        var field = FileDescriptor.class.getDeclaredField("fd");
-        field.setAccessible(true);
-        field.setInt(descriptor, STATUS_DESCRIPTOR);
-        status = new FileOutputStream(descriptor);
-        say("{\"phase\":\"runtime\"}");
+        status = new FileOutputStream(descriptor(STATUS_DESCRIPTOR));
         ServerSocketChannel listener = (ServerSocketChannel) System.inheritedChannel();
         System.setIn(InputStream.nullInputStream());
-        Object function;
-        MethodHandle handle;
+        // No shutdown hook: it would run beside the author's own, for System.exit in a handler too, and could not make the status 0.
+        Signal.handle(new Signal("TERM"), signal -> stop());
+        Function function;
         try {
+            int assignment = Assignment.descriptor();
+            if (assignment >= 0) {
+                become(assignment);
+            }
+            say("{\"phase\":\"runtime\"}");
+            Code.add(Path.of(Objects.requireNonNullElse(System.getenv("SKERRY_APP_DIR"), "/app")));
             Class<?> type = Class.forName("functions.Function");
             say("{\"phase\":\"code\"}");
-            function = type.getDeclaredConstructor().newInstance();
-            handle = MethodHandles.publicLookup().findVirtual(type, "handle", MethodType.methodType(void.class, HttpExchange.class)).bindTo(function);
-        } catch (InvocationTargetException | ExceptionInInitializerError wrapped) {
+            function = Function.make(type);
+        } catch (ExceptionInInitializerError wrapped) {
             fail(wrapped.getCause());
-            return;
-        } catch (NoSuchMethodException | IllegalAccessException missing) {
-            fail(new NoSuchMethodException("functions.Function must be public, with a public constructor without parameters and a public void handle(HttpExchange)"));
             return;
         } catch (Throwable error) {
             fail(error);
             return;
         }
-        // No shutdown hook: it would run beside the author's own, for System.exit in a handler too, and could not make the status 0.
-        Signal.handle(new Signal("TERM"), signal -> stop(function));
+        running = function;
         say("{\"phase\":\"ready\"}");
         status.close();
-        serve(listener, handle);
+        serve(listener, function.handle());
+    }
+
+    /** A spare: ready for a function before there is one. Returns when this process is to be that function's. */
+    private static void become(int assignment) throws Throwable {
+        Path home = Path.of(System.getProperty("java.class.path")).getParent();
+        OwnProcess.load(home.resolve("skerry-java.so"));
+        Warmth.warm(home.resolve("warm"));
+        Assignment.practise();
+        say("{\"phase\":\"waiting\"}");
+        List<byte[]> environment = Assignment.read(assignment);
+        if (environment == null) {
+            System.exit(0);
+        }
+        OwnProcess.setEnvironment(environment);
+        // The folder of this name that the process stood in is another one.
+        String app = Objects.requireNonNullElse(System.getenv("SKERRY_APP_DIR"), "/app");
+        OwnProcess.setFolder(app);
+        System.setProperty("user.dir", app);
+    }
+
+    static FileDescriptor descriptor(int number) throws IOException {
+        try {
+            FileDescriptor descriptor = new FileDescriptor();
+            var field = FileDescriptor.class.getDeclaredField("fd");
+            field.setAccessible(true);
+            field.setInt(descriptor, number);
+            return descriptor;
+        } catch (ReflectiveOperationException closed) {
+            throw new IOException(closed);
+        }
     }
 
     private static void say(String line) throws IOException {
@@ -72,8 +102,13 @@ public final class Shim {
     }
 
     private static void fail(Throwable error) throws IOException {
-        error.printStackTrace();
-        String text = error.toString().split("\n")[0];
+        boolean known = error instanceof StartFailed;
+        if (known) {
+            System.err.println("start failed: " + error.getMessage());
+        } else {
+            error.printStackTrace();
+        }
+        String text = (known ? error.getMessage() : error.toString()).split("\n")[0];
         say("{\"error\":\"start_failed\",\"message\":" + Json.quote(text.substring(0, Math.min(text.length(), MAX_MESSAGE))) + "}");
         Runtime.getRuntime().halt(1);
     }
@@ -96,7 +131,11 @@ public final class Shim {
     }
 
     /** SIGTERM: idle connections end, requests in progress waited for, then the author's stop() or close(). */
-    private static synchronized void stop(Object function) {
+    private static synchronized void stop() {
+        if (running == null) {
+            System.exit(STOPPED_EARLY);
+        }
+        Object function = running.object();
         // Not closed: java closes an inherited channel by pointing descriptors 0, 1 and 2 at /dev/null, and what is said from here on would be lost.
         long end = System.currentTimeMillis() + STOP_MS;
         while (!connections.isEmpty() && System.currentTimeMillis() < end) {

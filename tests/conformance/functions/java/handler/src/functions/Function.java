@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -207,7 +208,13 @@ public class Function {
         void env() throws IOException {
             List<String> all = new ArrayList<>();
             System.getenv().forEach((name, value) -> all.add(quote(name) + ":" + quote(value)));
-            json("{\"env\":{" + String.join(",", all) + "},\"cwd\":" + quote(System.getProperty("user.dir")) + "}");
+            json("{\"env\":{" + String.join(",", all) + "},\"cwd\":" + quote(folder()) + "}");
+        }
+
+        /** Where relative names lead: Java and the kernel must agree. */
+        String folder() throws IOException {
+            String real = Path.of("/proc/self/cwd").toRealPath().toString();
+            return real.equals(System.getProperty("user.dir")) ? real : real + " and " + System.getProperty("user.dir");
         }
 
         void descriptors() throws Exception {
