@@ -178,6 +178,7 @@ def test_a_start_that_fails_later_than_the_ship_is_a_503_with_a_way_to_its_log(s
     page = skerry.call(f["url"], headers=PAGE)
     check_page(page, 503, "start_failed")
     assert "<b>lease" not in page.text and "&lt;b&gt;lease" in page.text
+    skerry.cli("rm", "late", "--yes")  # a secret that is set later starts every function
 
 
 # Answers its probe, and from before that answer nothing listens any more.
