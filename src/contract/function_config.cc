@@ -15,6 +15,24 @@ json::array to_array(const std::vector<std::string>& strings) {
   return out;
 }
 
+json::array to_array(const std::vector<EgressRule>& rules) {
+  json::array out;
+  for (const EgressRule& rule : rules) out.emplace_back(rule.text());
+  return out;
+}
+
+Result<EgressPolicy> read_egress(json::ObjectReader& r) {
+  EgressPolicy policy;
+  for (const auto& [key, list] : {std::pair{"egress_allow", &policy.allow}, std::pair{"egress_deny", &policy.deny}}) {
+    for (const std::string& text : r.strings(key, kMaxEgressRules, kMaxEgressTextBytes)) {
+      TRY_ASSIGN(const EgressRule rule, read_egress_rule(text), key);
+      list->push_back(rule);
+    }
+  }
+  policy.normalise();
+  return policy;
+}
+
 }  // namespace
 
 bool is_function_name(std::string_view name) {
@@ -51,6 +69,8 @@ json::object RevisionConfig::to_json() const {
           {"max_instances", max_instances},
           {"background", background},
           {"health_path", health_path},
+          {"egress_allow", to_array(egress.allow)},
+          {"egress_deny", to_array(egress.deny)},
           {"sealed_secrets", sealed_secrets}};
 }
 
@@ -87,6 +107,7 @@ Result<RevisionConfig> RevisionConfig::from_json(const json::value& v) {
   c.max_instances = r.integer("max_instances", 1, limits::kMaxMaxInstances, limits::kMaxInstances);
   c.background = r.boolean("background", false);
   c.health_path = r.string("health_path", 1024);
+  TRY_ASSIGN(c.egress, read_egress(r), "revision");
   c.sealed_secrets = r.string("sealed_secrets", kMaxSealedBytes);
   if (c.id.empty()) r.refuse("id", "is missing");
   if (c.layers.empty()) r.refuse("layers", "is empty");
@@ -117,6 +138,7 @@ StartPlan RevisionConfig::plan(const InstanceId& instance) const {
   plan.runtime_layers = static_cast<uint8_t>(runtime_layers);
   plan.has_secrets = !sealed_secrets.empty();
   plan.limits = limits;
+  plan.egress = egress;
   return plan;
 }
 

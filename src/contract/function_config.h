@@ -66,6 +66,7 @@ struct RevisionConfig {
   int64_t max_instances = limits::kMaxInstances;
   bool background = false;
   std::string health_path;     // asked before an own server counts as ready; "" for none
+  EgressPolicy egress;         // in its normal form
   std::string sealed_secrets;  // base64 of what only this location's keeper opens; "" for none
 
   [[nodiscard]] json::object to_json() const;

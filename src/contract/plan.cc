@@ -8,7 +8,7 @@
 namespace skerry {
 namespace {
 
-constexpr uint32_t kPlanVersion = 4;
+constexpr uint32_t kPlanVersion = 5;
 constexpr size_t kMaxLabelBytes = 128;
 
 Result<void> check(const StartPlan& plan) {
@@ -37,6 +37,7 @@ Result<void> check(const StartPlan& plan) {
   if (l.memory_bytes > kMaxMemoryBytes || l.scratch_bytes > kMaxScratchBytes || l.cpu_millis > kMaxCpuMillis || l.max_processes > kMaxProcesses ||
       l.max_open_files > kMaxOpenFiles)
     return refuse("a limit that no machine has");
+  if (!plan.egress.empty() && plan.network != Network::kInternet) return refuse("an egress policy without a network");
   return {};
 }
 
@@ -65,6 +66,7 @@ StartPlan spare_of(const StartPlan& plan, std::string id) {
   spare.runtime_layers = plan.runtime_layers;
   spare.spare = true;
   spare.limits = plan.limits;
+  spare.egress = plan.egress;  // its address is that of a slot with the policy
   return spare;
 }
 
@@ -93,6 +95,7 @@ std::string StartPlan::encode() const {
   w.number(limits.max_processes);
   w.number(limits.max_open_files);
   w.number(limits.scratch);
+  w.string(egress.encode());
   return w.take();
 }
 
@@ -128,7 +131,9 @@ Result<StartPlan> StartPlan::decode(std::string_view bytes) {
   plan.limits.max_processes = r.number<uint32_t>();
   plan.limits.max_open_files = r.number<uint32_t>();
   plan.limits.scratch = r.enumeration(Scratch::kDisk);
+  const std::string egress = r.string(kMaxPolicyBytes);
   TRY(r.finish("start plan"));
+  TRY_ASSIGN(plan.egress, EgressPolicy::decode(egress), "start plan");
   TRY(check(plan));
   return plan;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "contract/egress.h"
 #include "contract/ids.h"
 
 namespace skerry {
@@ -64,6 +65,7 @@ struct StartPlan {
   bool spare = false;
   bool has_secrets = false;  // a sealed blob accompanies the plan; keeper fills the rest of the environment
   Limits limits;
+  EgressPolicy egress;  // with Network::kInternet only
 
   [[nodiscard]] std::string encode() const;
   // Checks every bound and that names are well formed; the error names the field.

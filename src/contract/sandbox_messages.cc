@@ -84,6 +84,8 @@ void fields(auto& io, List& m) { io.num(m.request); }
 void fields(auto& io, const List& m) { io.num(m.request); }
 void fields(auto& io, KeepSpares& m) { io.num(m.request); }
 void fields(auto& io, const KeepSpares& m) { io.num(m.request); }
+void fields(auto& io, KeepPolicies& m) { io.num(m.request); }
+void fields(auto& io, const KeepPolicies& m) { io.num(m.request); }
 void fields(auto& io, Done& m) { io.num(m.request); }
 void fields(auto& io, const Done& m) { io.num(m.request); }
 void fields(auto& io, GetUsage& m) { io.num(m.request), io.id(m.id); }
@@ -180,6 +182,27 @@ Result<std::vector<SpareOrder>> decode_spares(std::string_view bytes) {
   }
   TRY(r.finish("list of spares"));
   return orders;
+}
+
+std::string encode_policies(const std::vector<EgressPolicy>& policies) {
+  wire::Writer w;
+  w.number(static_cast<uint32_t>(policies.size()));
+  for (const EgressPolicy& policy : policies) w.string(policy.encode());
+  return w.take();
+}
+
+Result<std::vector<EgressPolicy>> decode_policies(std::string_view bytes) {
+  wire::Reader r(bytes);
+  const auto count = r.number<uint32_t>();
+  if (count > kMaxPolicyOrders) r.fail_now();
+  std::vector<EgressPolicy> policies;
+  for (uint32_t i = 0; i < count && !r.failed(); ++i) {
+    TRY_ASSIGN(EgressPolicy policy, EgressPolicy::decode(r.string(kMaxPolicyBytes)));
+    if (policy.empty()) r.fail_now();
+    policies.push_back(std::move(policy));
+  }
+  TRY(r.finish("list of policies"));
+  return policies;
 }
 
 std::string encode(const ClientMessage& message) { return encode_variant(message); }

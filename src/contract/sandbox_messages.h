@@ -56,6 +56,15 @@ struct SpareOrder {
   StartPlan plan;  // spare_of() one
   uint8_t count = 0;
 };
+// For which policies to keep slots ready from now on, instead of what was said before, those that matter most first. fds: the list (sealed memfd,
+// encode_policies). edge only. Answer: Done.
+struct KeepPolicies {
+  uint64_t request = 0;
+};
+inline constexpr size_t kMaxPolicyOrders = 64;
+[[nodiscard]] std::string encode_policies(const std::vector<EgressPolicy>& policies);
+Result<std::vector<EgressPolicy>> decode_policies(std::string_view bytes);
+
 inline constexpr size_t kMaxSpareOrders = 64;
 [[nodiscard]] std::string encode_spares(const std::vector<SpareOrder>& orders);
 Result<std::vector<SpareOrder>> decode_spares(std::string_view bytes);
@@ -118,7 +127,7 @@ struct Refused {
   std::string message;
 };
 
-using ClientMessage = std::variant<Start, Signal, SetFrozen, MoreSockets, List, GetUsage, KeepSpares>;
+using ClientMessage = std::variant<Start, Signal, SetFrozen, MoreSockets, List, GetUsage, KeepSpares, KeepPolicies>;
 using StarterMessage = std::variant<Started, StartFailed, Exited, Listed, Sockets, Usage, Done, Refused>;
 
 [[nodiscard]] std::string encode(const ClientMessage& message);

@@ -70,6 +70,14 @@ class TableReader {
     for (const std::string& text : out)
       if (const auto parsed = parse_endpoint(text, default_port); !parsed) complain(*node, key, parsed.error().message());
   }
+  // Closed ranges that functions may name; `containers` is the subnet that is never one.
+  void open_ranges(const char* key, std::string_view containers, std::vector<EgressRule>& out) {
+    std::vector<std::string> list;
+    strings(key, list);
+    auto open = read_egress_open(list, containers);
+    if (open) out = std::move(*open);
+    else complain(*table_.get(key), key, open.error().message());
+  }
   void pairs(const char* key, std::vector<std::pair<std::string, std::string>>& out) {
     const toml::node* node = take(key);
     if (node == nullptr) return;
@@ -178,6 +186,12 @@ Result<DaemonConfig> parse_config(const std::string& text, const std::string& na
     r.integer("scratch_total_mb", c.max_scratch_total_mb, 16, 1 << 20);
     r.integer("free_disk_mb", c.free_disk_mb, 1, 1 << 20);
     r.integer("ships_per_hour", c.ships_per_hour, 1, 1'000'000);
+    r.integer("bandwidth_mbit", c.bandwidth_mbit, 1, 100'000);
+    r.finish();
+  }
+  if (const toml::table* egress = top.table("egress")) {
+    TableReader r(*egress, "egress.", error, name);
+    r.open_ranges("open", c.subnet, c.egress_open);
     r.finish();
   }
   if (const toml::table* build = top.table("build")) {

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "build/registry_settings.h"
+#include "contract/egress.h"
 
 namespace skerry {
 
@@ -43,6 +44,9 @@ struct DaemonConfig {
   int64_t max_scratch_total_mb = 20'480;  // .. of all together
   int64_t free_disk_mb = 2048;           // what scratch disks leave free, whatever they may take
   int ships_per_hour = 60;  // of all functions together
+  int64_t bandwidth_mbit = 500;  // what one container sends, and receives, in a second
+  // [egress]
+  std::vector<EgressRule> egress_open;  // closed ranges that functions may name in their allow lists
   // [build]
   std::vector<std::string> build_sources;     // local folders, tried before the registries
   std::vector<std::string> build_environment;  // names of host variables that build jobs may see

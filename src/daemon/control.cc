@@ -142,7 +142,7 @@ Control::Control(Loop& loop, const Logger& logger, const DaemonConfig& config, s
                 {config.domain, config.location, identity_.gateway_id, config.https_port, config.state_dir + "/keeper/location.pub"}),
       gateway_(loop, logger, *store_, blobs_, deployer_, watch_, LogReader(config.state_dir + "/logs"),
                {config.domain, config.location, identity_.gateway_id, config.https_port, config.http_port, config.api_port, config.run_dir,
-                config.state_dir, config.state_dir + "/control/builds", identity_.ca_pem, {config.max_memory_mb, config.max_timeout_ms, config.max_scratch_mb},
+                config.state_dir, config.state_dir + "/control/builds", identity_.ca_pem, {config.max_memory_mb, config.max_timeout_ms, config.max_scratch_mb, config.egress_open},
                 config.ships_per_hour,
                 [this]() -> Result<void> {
                   TRY(usage_.collect());

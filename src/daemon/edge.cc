@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "net/certificates.h"
 
@@ -49,6 +50,20 @@ dns::ForwarderSettings resolver_settings(const DaemonConfig& config, const Conta
   for (const std::string& text : config.dns_resolvers)
     if (auto address = parse_endpoint(text, dns::kDnsPort)) s.servers.push_back(*address);  // read_config has refused others
   return s;
+}
+
+// The egress policies of the functions here, the most used first: their starts find slots ready.
+std::vector<EgressPolicy> policies_for(const std::vector<FunctionConfig>& functions) {
+  std::map<EgressPolicy, size_t> users;
+  for (const FunctionConfig& function : functions)
+    for (const RevisionConfig& revision : function.revisions)
+      if (!revision.egress.empty()) ++users[revision.egress];
+  std::vector<std::pair<EgressPolicy, size_t>> order(users.begin(), users.end());
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return std::tie(b.second, a.first) < std::tie(a.second, b.first); });
+  if (order.size() > sandbox::kMaxPolicyOrders) order.resize(sandbox::kMaxPolicyOrders);
+  std::vector<EgressPolicy> policies;
+  for (auto& [policy, count] : order) policies.push_back(std::move(policy));
+  return policies;
 }
 
 }  // namespace
@@ -187,6 +202,7 @@ void Edge::on_configuration(const EdgeConfig& config) {
   for (const auto& [revision, minimum] : in_traffic_)
     if (!now.contains(revision)) dispatcher_.retire_revision(revision);
   in_traffic_ = std::move(now);
+  driver_.keep_policies(policies_for(functions));
   driver_.keep_spares(spares_for(functions, config_));
   last_state_.clear();  // whoever sent this may be a control that knows no state yet
 }

@@ -112,7 +112,11 @@ void Supervisor::describe_services() {
               "--control-gid", std::to_string(config_.control.gid), "--tag", config_.tag, "--subnet", config_.subnet, "--https-port", std::to_string(config_.https_port),
               "--max-memory-mb", std::to_string(config_.max_memory_mb), "--max-job-memory-mb", std::to_string(config_.build_memory_mb),
               "--max-scratch-mb", std::to_string(config_.max_scratch_mb), "--max-scratch-total-mb", std::to_string(config_.max_scratch_total_mb),
-              "--free-disk-mb", std::to_string(config_.free_disk_mb)};
+              "--free-disk-mb", std::to_string(config_.free_disk_mb),
+              "--bandwidth-mbit", std::to_string(config_.bandwidth_mbit)};
+    std::string open;
+    for (const EgressRule& rule : config_.egress_open) open += (open.empty() ? "" : ",") + rule.text();
+    if (!open.empty()) s.argv.insert(s.argv.end(), {"--open", open});
     s.sockets = {{role, fd(role)}};
     s.plain_fd3 = true;
     return s;

@@ -240,6 +240,7 @@ RevisionConfig Deployer::make_config(const FunctionRow& function, const Revision
   c.min_instances = spec.min_instances;
   c.max_instances = spec.max_instances;
   c.background = spec.background;
+  c.egress = spec.egress;
   c.sealed_secrets = std::move(sealed.blob);
   std::map<std::string, std::string> env{{"PORT", std::to_string(artifact.port)},
                                          {"PATH", "/usr/local/bin:/usr/bin:/bin"},
@@ -434,7 +435,7 @@ Task<std::expected<void, ShipFailure>> Deployer::renew(FunctionRow function) {
   if (!*active) co_return std::expected<void, ShipFailure>{};  // nothing in traffic: its first ship takes the secrets
   auto spec_json = json::parse((*active)->spec_json);
   // The caps were checked when it was shipped; an operator who lowered them since does not break it here.
-  auto spec = spec_json ? FunctionSpec::from_json(*spec_json, SpecCaps{INT32_MAX, INT32_MAX}) : pass(std::move(spec_json).error());
+  auto spec = spec_json ? FunctionSpec::from_json(*spec_json, SpecCaps{INT32_MAX, INT32_MAX, INT32_MAX, std::nullopt}) : pass(std::move(spec_json).error());
   if (!spec) co_return platform_failed(spec.error());
   ShipRequest request;
   request.name = function.name;
@@ -473,7 +474,7 @@ Task<Result<SecretRollout>> Deployer::redeploy_for_secret(std::string name, Func
     CO_TRY_ASSIGN(const auto active, store_.find_revision(function->active));
     if (!active) continue;
     CO_TRY_ASSIGN(const json::value spec_json, json::parse(active->spec_json));
-    CO_TRY_ASSIGN(const FunctionSpec spec, FunctionSpec::from_json(spec_json, SpecCaps{INT32_MAX, INT32_MAX}));
+    CO_TRY_ASSIGN(const FunctionSpec spec, FunctionSpec::from_json(spec_json, SpecCaps{INT32_MAX, INT32_MAX, INT32_MAX, std::nullopt}));
     if (spec.secrets && (change == SecretChange::kRemoved || std::none_of(spec.secrets->begin(), spec.secrets->end(), [&](const auto& s) { return s.second == name; })))
       continue;
     auto renewed = co_await renew(*function);

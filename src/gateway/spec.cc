@@ -7,7 +7,7 @@ namespace {
 
 constexpr const char* kLanguages[] = {"", "python", "node", "go", "java", "image"};
 // Not served yet: accepted from a manifest with a warning by the client, so they may stand in a request.
-constexpr const char* kIgnored[] = {"egress", "kv", "api_binding"};
+constexpr const char* kIgnored[] = {"kv", "api_binding"};
 
 // SECURITY: the path is written into a request's head; a line break in it would add headers or requests of the tenant's.
 bool is_not_for_a_path(char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; }
@@ -43,6 +43,35 @@ Result<void> read_secrets(const json::array& list, FunctionSpec& spec) {
     spec.secrets->emplace_back(binding, name);
   }
   return {};
+}
+
+Result<void> read_egress(const json::value& v, const SpecCaps& caps, EgressPolicy& policy) {
+  json::ObjectReader r(v, "config.egress");
+  for (const auto& [key, list] : {std::pair{"allow", &policy.allow}, std::pair{"deny", &policy.deny}}) {
+    const std::string where = fmt::format("`config.egress.{}`", key);
+    const bool named = r.list(key, kMaxEgressRules) != nullptr;
+    for (const std::string& text : r.strings(key, kMaxEgressRules, kMaxEgressTextBytes)) {
+      TRY_ASSIGN(const EgressRule rule, read_egress_rule(text), where);
+      if (list == &policy.allow && caps.open) TRY(check_egress_allow(rule, *caps.open), where);
+      list->push_back(rule);
+    }
+    if (named && list->empty() && list == &policy.allow) r.refuse(key, "is empty: leave it out to reach the internet, deny `0.0.0.0/0` to reach nothing");
+  }
+  TRY(r.finish());
+  policy.normalise();
+  return {};
+}
+
+json::value egress_json(const EgressPolicy& policy) {
+  if (policy.empty()) return nullptr;
+  json::object out;
+  for (const auto& [key, list] : {std::pair{"allow", &policy.allow}, std::pair{"deny", &policy.deny}}) {
+    if (list->empty()) continue;
+    json::array texts;
+    for (const EgressRule& rule : *list) texts.emplace_back(rule.text());
+    out[key] = std::move(texts);
+  }
+  return out;
 }
 
 }  // namespace
@@ -82,6 +111,7 @@ Result<FunctionSpec> FunctionSpec::from_json(const json::value& v, const SpecCap
     if (!s.health_path->empty() && (!s.health_path->starts_with('/') || std::any_of(s.health_path->begin(), s.health_path->end(), is_not_for_a_path)))
       r.refuse("health_path", "must begin with / and have no space or control character");
   }
+  if (const json::value* egress = r.any("egress")) TRY(read_egress(*egress, caps, s.egress));
   for (const char* key : kIgnored) (void)r.any(key);
   TRY(r.finish());
   return s;
@@ -112,7 +142,8 @@ json::object FunctionSpec::to_json() const {
           {"background", background},
           {"entrypoint", entry.empty() ? json::value(nullptr) : json::value(std::move(entry))},
           {"health_path", health_path ? json::value(*health_path) : json::value(nullptr)},
-          {"build_command", build_command.empty() ? json::value(nullptr) : json::value(build_command)}};
+          {"build_command", build_command.empty() ? json::value(nullptr) : json::value(build_command)},
+          {"egress", egress_json(egress)}};
 }
 
 Result<ShipRequest> ShipRequest::from_json(const json::value& v, const SpecCaps& caps) {

@@ -18,6 +18,8 @@ struct SpecCaps {
   int64_t max_memory_mb = limits::kMaxMemoryMb;
   int64_t max_timeout_ms = limits::kMaxTimeoutMs;
   int64_t max_scratch_mb = limits::kMaxScratchMb;
+  // Closed ranges that an allow list may name. Absent: not asked for, what was shipped once stands.
+  std::optional<std::vector<EgressRule>> open = std::vector<EgressRule>{};
 };
 
 struct FunctionSpec {
@@ -37,6 +39,7 @@ struct FunctionSpec {
   std::vector<std::string> entrypoint;
   std::optional<std::string> health_path;
   std::string build_command;
+  EgressPolicy egress;  // in its normal form
 
   // The error names the field: "`config.memory_mb` is 1024, must be from 32 to 512".
   static Result<FunctionSpec> from_json(const json::value& v, const SpecCaps& caps);

@@ -44,6 +44,39 @@ INSTANTIATE_TEST_SUITE_P(Values, SpecRefuses,
                                            Refusal{R"({"max_instances":2,"min_instances":3})", "min_instances"}, Refusal{R"({"background":1})", "background"},
                                            Refusal{R"({"surprise":1})", "surprise"}, Refusal{R"([])", "config"}));
 
+INSTANTIATE_TEST_SUITE_P(Egress, SpecRefuses,
+                         ::testing::Values(Refusal{R"({"egress":{"allow":["api.example.com"]}})", "config.egress.allow"}, Refusal{R"({"egress":{"deny":["203.0.113.7/24"]}})", "203.0.113.0/24"},
+                                           Refusal{R"({"egress":{"allow":[]}})", "allow"}, Refusal{R"({"egress":{"allow":["10.1.2.3"]}})", "10.0.0.0/8"},
+                                           Refusal{R"({"egress":{"allow":["203.0.113.7:25"]}})", "mail"}, Refusal{R"({"egress":{"allow":["2001:db8::1"]}})", "IPv6"},
+                                           Refusal{R"({"egress":{"allow":"*"}})", "config.egress.allow"}, Refusal{R"({"egress":{"alow":[]}})", "alow"},
+                                           Refusal{R"({"egress":["x"]})", "config.egress"}));
+
+TEST(Spec, EgressListsAreKeptInOneFormAndBounded) {
+  const auto s = spec(R"({"egress":{"allow":["203.0.113.9:443","203.0.113.0/24:443","198.51.100.7"],"deny":["::/0","10.0.0.1","203.0.113.9/32"]}})");
+  ASSERT_TRUE(s) << s.error().message();
+  EXPECT_EQ(json::serialize(s->to_json().at("egress").get_object()), R"({"allow":["198.51.100.7","203.0.113.0/24:443"],"deny":["10.0.0.1","203.0.113.9","::/0"]})");
+  EXPECT_TRUE(spec("{}")->to_json().at("egress").is_null());
+  EXPECT_TRUE(spec(R"({"egress":{}})")->egress.empty());
+  const auto many = [](size_t count) {
+    json::array rules;
+    for (size_t i = 0; i < count; ++i) rules.emplace_back(fmt::format("203.0.113.{}", i));
+    return json::serialize(json::object{{"egress", json::object{{"deny", std::move(rules)}}}});
+  };
+  EXPECT_TRUE(spec(many(kMaxEgressRules)));
+  EXPECT_FALSE(spec(many(kMaxEgressRules + 1)));
+}
+
+TEST(Spec, ClosedRangesThatTheOperatorOpenedMayBeAllowed) {
+  SpecCaps caps;
+  caps.open = std::vector{*parse_egress_rule("10.1.0.0/16")};
+  const auto value = *json::parse(R"({"egress":{"allow":["10.1.2.3:5432"]}})");
+  EXPECT_TRUE(FunctionSpec::from_json(value, caps));
+  caps.open->clear();
+  EXPECT_FALSE(FunctionSpec::from_json(value, caps));
+  caps.open.reset();  // shipped before, and closed since: it is not asked again
+  EXPECT_TRUE(FunctionSpec::from_json(value, caps));
+}
+
 INSTANTIATE_TEST_SUITE_P(Names, SpecRefuses,
                          ::testing::Values(Refusal{R"({"env":{"PORT":"1"}})", "PORT"}, Refusal{R"({"env":{"SKERRY_X":"1"}})", "SKERRY_X"},
                                            Refusal{R"({"env":{"K_SERVICE":"1"}})", "K_SERVICE"}, Refusal{R"({"env":{"1A":"1"}})", "1A"},

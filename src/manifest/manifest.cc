@@ -370,20 +370,27 @@ void DocumentReader::read_egress(const TomlNode& table) {
 
 void DocumentReader::read_rules(const TomlField& field, std::vector<std::string>& into) {
   const std::string key = dotted("egress", field.name);
-  const std::string fix = fmt::format("{} = [\"api.example.com\", \"203.0.113.0/24\"]", field.name);
+  const std::string fix = fmt::format("{} = [\"203.0.113.0/24:443\", \"198.51.100.7\"]", field.name);
   if (field.node.kind != TomlKind::kArray)
     return error(field.line, key, fmt::format("must be a list of strings, not {}", describe(field.node.kind)),
                  fix);
   if (field.node.items.size() > kMaxEgressRules)
     return error(field.line, key,
                  fmt::format("has {} rules, and {} is the most", field.node.items.size(), kMaxEgressRules));
+  if (field.node.items.empty() && field.name == "allow")
+    return error(field.line, key, "is empty, which could mean everything or nothing",
+                 "leave it out to reach the internet; deny = [\"0.0.0.0/0\"] to reach nothing");
   for (const TomlNode& item : field.node.items) {
-    if (item.kind != TomlKind::kString || item.text.empty() || item.text.size() > 255 ||
-        item.text.find('\0') != std::string::npos) {
-      return error(item.line, key, "each rule is a host name or an address range of 1 to 255 characters",
-                   fix);
+    if (item.kind != TomlKind::kString) {
+      error(item.line, key, "each rule is a string with an address or a range", fix);
+      continue;
     }
-    into.push_back(item.text);
+    if (const auto rule = parse_egress_rule(item.text))
+      into.push_back(rule->text());
+    else
+      error(item.line, key,
+            fmt::format("`{}` {}", item.text.substr(0, kMaxEgressTextBytes), rule.error().message),
+            rule.error().fix.empty() ? fix : rule.error().fix);
   }
 }
 

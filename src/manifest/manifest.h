@@ -22,8 +22,7 @@ namespace skerry::manifest {
 
 inline constexpr size_t kMaxKvBindings = 32;
 inline constexpr size_t kMaxArguments = 64;    // of an entrypoint
-inline constexpr size_t kMaxTextBytes = 4096;  // a command, an argument, an egress rule
-inline constexpr size_t kMaxEgressRules = 100;
+inline constexpr size_t kMaxTextBytes = 4096;  // a command, an argument
 
 // The manifests by the order in which they are looked for; the first that exists is used.
 inline constexpr std::string_view kManifestNames[] = {"skerry.toml", "func.toml", "telnyx.toml"};
@@ -59,6 +58,7 @@ struct Runtime {
   [[nodiscard]] bool is_image_file() const { return image && (image->starts_with('.') || image->starts_with('/')); }
 };
 
+// Rules by contract/egress.h, as their text().
 struct Egress {
   std::vector<std::string> allow;
   std::vector<std::string> deny;

@@ -54,7 +54,7 @@ command = "make"
 [health]
 path = ""
 [egress]
-allow = ["api.example.com"]
+allow = ["203.0.113.0/24:443", "[2001:db8::/32]:443"]
 deny = []
 )",
                                      "func.toml");
@@ -89,7 +89,7 @@ deny = []
   EXPECT_EQ(m.runtime.scratch_mb, 2048);
   EXPECT_EQ(m.build_command, "make");
   EXPECT_EQ(m.health_path, "");
-  EXPECT_EQ(m.egress->allow, std::vector<std::string>{"api.example.com"});
+  EXPECT_EQ(m.egress->allow, (std::vector<std::string>{"203.0.113.0/24:443", "[2001:db8::/32]:443"}));
 }
 
 TEST(Manifest, UmbrellaFormHasTopLevelKeysAndFuncTomlDoesNot) {
@@ -201,6 +201,13 @@ const BadCase kBad[] = {
     {"build command NUL", "[build]\ncommand = \"a\\u0000b\"", "build.command", 2, "NUL", ""},
     {"egress string", "[egress]\nallow = \"*\"", "egress.allow", 2, "must be a list", "allow = ["},
     {"egress number in the list", "[egress]\ndeny = [1]", "egress.deny", 2, "each rule", ""},
+    {"egress without rules", "[egress]\nallow = []", "egress.allow", 2, "is empty", "leave it out"},
+    {"egress name", "[egress]\ndeny = []\nallow = [\n\"203.0.113.7\",\n\"api.example.com\"]", "egress.allow", 5,
+     "`api.example.com` is not an address", "203.0.113.0/24:443"},
+    {"egress host bits", "[egress]\nallow = [\"203.0.113.7/24\"]", "egress.allow", 2, "beyond its prefix",
+     "\"203.0.113.0/24\""},
+    {"egress port", "[egress]\nallow = [\"203.0.113.7:0\"]", "egress.allow", 2, "a port from 1 to 65535", "allow = ["},
+    {"egress unknown key", "[egress]\nalow = []", "egress.alow", 2, "unknown key", "`allow`"},
     {"name upper case", "[edge_compute]\nfunc_name = \"Orders\"", "edge_compute.func_name", 2, "only a-z",
      "func_name = \"orders\""},
     {"name number", "[edge_compute]\nfunc_name = 7", "edge_compute.func_name", 2, "must be a string", ""},
@@ -270,7 +277,7 @@ TEST(Manifest, DamagedTextNeverDoesMoreThanComplain) {
       "[edge_compute]\nfunc_name = \"orders\"\n[env_vars]\nA = \"1\"\n[[secrets]]\nname = "
       "\"S\"\n[storage.kv.C]\nid = \"x\"\n"
       "[runtime]\nmemory = \"1GB\"\ncpu = 1.5\ntimeout = \"1m\"\nentrypoint = [\"a\", "
-      "\"b\"]\n[egress]\nallow = [\"*\"]\n";
+      "\"b\"]\n[egress]\nallow = [\"10.0.0.0/8:1-2\"]\n";
   uint64_t state = 42;
   const auto random = [&state](size_t bound) {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
@@ -466,8 +473,8 @@ command = "make"
 [health]
 path = "/up"
 [egress]
-allow = ["a"]
-deny = ["b"]
+allow = ["203.0.113.7"]
+deny = ["tcp/0.0.0.0/0:25"]
 )",
                                      "func.toml");
   ASSERT_TRUE(parsed.ok()) << all_text(parsed.diagnostics);
@@ -476,7 +483,7 @@ deny = ["b"]
       json::serialize(body.at("config").get_object()),
       R"({"env":{"A":"1"},"secrets":[{"binding":"S","name":"S"}],"memory_mb":128,"cpu_millis":250,"timeout_ms":1000,"concurrency":2,)"
       R"("min_instances":1,"max_instances":3,"idle_timeout_ms":10000,"start_timeout_ms":5000,"scratch_mb":64,"background":false,)"
-      R"("entrypoint":["x"],"health_path":"/up","build_command":"make","egress":{"allow":["a"],"deny":["b"]},"kv":{},"api_binding":"T"})");
+      R"("entrypoint":["x"],"health_path":"/up","build_command":"make","egress":{"allow":["203.0.113.7"],"deny":["tcp/0.0.0.0/0:25"]},"kv":{},"api_binding":"T"})");
 }
 
 TEST(Detect, FindsTheLanguageByTheContractsFiles) {

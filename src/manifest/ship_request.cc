@@ -43,8 +43,12 @@ json::object config_of(const Manifest& m) {
   if (r.entrypoint) config["entrypoint"] = strings(*r.entrypoint);
   put(config, "health_path", m.health_path);
   put(config, "build_command", m.build_command);
-  if (m.egress)
-    config["egress"] = json::object{{"allow", strings(m.egress->allow)}, {"deny", strings(m.egress->deny)}};
+  if (m.egress) {
+    json::object egress;
+    if (!m.egress->allow.empty()) egress["allow"] = strings(m.egress->allow);
+    if (!m.egress->deny.empty()) egress["deny"] = strings(m.egress->deny);
+    config["egress"] = std::move(egress);
+  }
   json::object kv;
   for (const auto& [binding, id] : m.kv) kv[binding] = json::object{{"id", id}};
   config["kv"] = std::move(kv);

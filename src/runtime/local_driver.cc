@@ -325,6 +325,7 @@ void LocalDriver::on_connected() {
   }
   list_request_ = next_request_++;
   (void)client_.send(sandbox::List{list_request_});
+  send_policies();
   send_spares();
 }
 
@@ -333,6 +334,23 @@ void LocalDriver::keep_spares(const std::vector<sandbox::SpareOrder>& orders) {
   if (encoded == spares_) return;
   spares_ = std::move(encoded);
   send_spares();
+}
+
+void LocalDriver::keep_policies(const std::vector<EgressPolicy>& policies) {
+  std::string encoded = sandbox::encode_policies(policies);
+  if (encoded == policies_) return;
+  policies_ = std::move(encoded);
+  send_policies();
+}
+
+void LocalDriver::send_policies() {
+  if (policies_.empty()) return;
+  const auto send = [&]() -> Result<void> {
+    TRY_ASSIGN(const UniqueFd list, make_sealed_memfd("policies", policies_));
+    const int fds[] = {list.get()};
+    return client_.send(sandbox::KeepPolicies{next_request_++}, fds);
+  };
+  if (auto sent = send(); !sent) logger_.warn("slots were not ordered", {{"error", sent.error().message()}});
 }
 
 // A sandboxd that restarts has none, and is told again.

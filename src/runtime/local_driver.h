@@ -46,6 +46,8 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   void run();
   // Runtimes to keep ready, instead of those named before.
   void keep_spares(const std::vector<sandbox::SpareOrder>& orders);
+  // For which egress policies sandboxd keeps slots ready, those that matter most first.
+  void keep_policies(const std::vector<EgressPolicy>& policies);
 
   void start(const InstanceId& instance, const FunctionId& function, const RevisionConfig& revision) override;
   void stop(const InstanceId& instance, StopKind kind) override;
@@ -91,6 +93,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   Result<void> send_start(Instance& instance);
   void try_to_send_start(Instance& instance);
   void send_spares();
+  void send_policies();
   Task<Result<void>> wait_ready(Instance& instance, TimePoint deadline);
   Task<Result<void>> wait_shim(Instance& instance, TimePoint deadline);
   Task<Result<void>> wait_server(Instance& instance, TimePoint deadline);
@@ -119,6 +122,7 @@ class LocalDriver final : public Driver, private StarterClient::Receiver {
   uint64_t next_request_ = 1;
   uint64_t list_request_ = 0;  // of the connection in use
   std::string spares_;  // the encoded order
+  std::string policies_;
   // Two owners: this map until the instance has exited, and the coroutines that still use it.
   std::unordered_map<InstanceId, std::shared_ptr<Instance>> instances_;
   Scope scope_;

@@ -62,7 +62,8 @@ Result<void> Filler::prepare(UniqueFd listener) {
   TRY_ASSIGN(cgroups_, Cgroups::probe(settings_));
   TRY(cgroups_->prepare(), "control groups");
   TRY(write_text("/proc/sys/net/ipv4/ip_forward", "1"), "forwarding");
-  TRY(load_firewall(settings_), "firewall");
+  TRY_ASSIGN(const HeldSlots held, policies_.restore(), "egress policies");
+  TRY(load_firewall(settings_, held), "firewall");
   TRY_ASSIGN(filter_, compile_seccomp_policy());
   TRY(make_directories(settings_.work_dir(), 0700));
   mtu_ = uplink_mtu();
@@ -75,7 +76,7 @@ Result<void> Filler::prepare(UniqueFd listener) {
 
 void Filler::run(const volatile bool& stop) {
   while (!stop) {
-    const bool work = std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return c.second.wanted > 0; });
+    const bool work = std::any_of(clients_.begin(), clients_.end(), [](const auto& c) { return !c.second.wanted.empty(); });
     poller_.poll(std::chrono::milliseconds(work ? 0 : 1000));
     make_one_slot();
     end_late_unpack();
@@ -83,6 +84,10 @@ void Filler::run(const volatile bool& stop) {
     if (clock_.now() - scratch_seen_at_ > kLookAtScratchEvery) {
       scratch_.let_go();
       scratch_seen_at_ = clock_.now();
+    }
+    if (clock_.now() - policies_swept_at_ > kSweepPoliciesEvery) {
+      policies_.sweep();
+      policies_swept_at_ = clock_.now();
     }
   }
 }
@@ -104,7 +109,7 @@ void Filler::accept_client() {
   }
   const int number = fd.get();
   if (!poller_.add(number, [this, number] { read_client(number); })) return;
-  clients_.emplace(number, Client{std::move(fd), peer->uid == 0});
+  clients_.emplace(number, Client{std::move(fd), peer->uid == 0, {}, {}});
 }
 
 void Filler::drop_client(int fd) {
@@ -121,11 +126,11 @@ void Filler::read_client(int fd) {
     return;
   }
   Client& client = clients_.at(fd);
-  // A slot request is four bytes, one for a scratch disk eight, a layer request never that short.
-  if (client.root && received->bytes.size() == sizeof(uint32_t)) {
-    if (auto wanted = decode_want(received->bytes)) client.wanted = std::min<uint32_t>(client.wanted + std::min(*wanted, kMaxWanted), kMaxWanted);
+  if (client.root && is_want(received->bytes)) {
+    if (auto want = decode_want(received->bytes)) on_want(client, std::move(*want));
     return;
   }
+  // A request for a scratch disk is eight bytes, a layer request never that short.
   if (client.root && received->bytes.size() == sizeof(uint64_t)) {
     if (const auto bytes = decode_want_scratch(received->bytes)) make_scratch(fd, *bytes);
     return;
@@ -137,23 +142,36 @@ void Filler::read_client(int fd) {
 
 // ---- slots
 
+void Filler::on_want(Client& client, Want want) {
+  if (want.count == 0) return;
+  if (!client.wanted.contains(want.policy) && client.wanted.size() > Policies::kMaxPolicies) {
+    (void)send_message(client.fd.get(), encode_slot_error("slots of too many egress policies are asked for", want.policy));
+    return;
+  }
+  uint32_t& wanted = client.wanted[want.policy];
+  wanted = std::min<uint32_t>(wanted + std::min(want.count, kMaxWanted), kMaxWanted);
+}
+
 void Filler::make_one_slot() {
   for (auto& [fd, client] : clients_) {
-    if (client.wanted == 0) continue;
-    auto slot = make_slot();
+    if (client.wanted.empty()) continue;
+    auto next = client.wanted.upper_bound(client.served);
+    if (next == client.wanted.end()) next = client.wanted.begin();
+    client.served = next->first;
+    auto slot = make_slot(client.served);
     if (!slot) {
       logger_.error("a slot cannot be made", {{"error", slot.error().message()}});
-      client.wanted = 0;  // starter asks again
-      (void)send_message(fd, encode_slot_error(slot.error().message()));
+      client.wanted.erase(next);  // starter asks again
+      (void)send_message(fd, encode_slot_error(slot.error().message(), client.served));
       return;
     }
     const int fds[] = {slot->process.get(), slot->seat.get(), slot->layer_mapping.get(), slot->net_namespace.get()};
     // A client that does not read, or is gone, gets no more of them.
     if (send_message(fd, encode_slot(*slot), fds)) {
-      --client.wanted;
+      if (--next->second == 0) client.wanted.erase(next);
     } else {
       end_slot(*slot);
-      client.wanted = 0;
+      client.wanted.clear();
       ::shutdown(fd, SHUT_RDWR);  // it connects again and asks anew
     }
     return;
@@ -179,22 +197,30 @@ Result<uint32_t> Filler::free_index() {
 }
 
 // An address that a route leads elsewhere already (what a namespace that is being removed leaves for a moment, or another program's) is not free.
-Result<Slot> Filler::make_slot() {
+Result<Slot> Filler::make_slot(const std::string& policy) {
   for (int tried = 1;; ++tried) {
     TRY_ASSIGN(const uint32_t index, free_index());
-    auto slot = make_slot_at(index);
+    auto slot = make_slot_at(index, policy);
     if (slot || slot.error().sys_errno() != EEXIST || tried == kMaxTakenIndexes) return slot;
   }
 }
 
-Result<Slot> Filler::make_slot_at(uint32_t index) {
+Result<Slot> Filler::make_slot_at(uint32_t index, const std::string& policy) {
   Slot slot;
   slot.index = index;
+  slot.policy = policy;
   const uint32_t base = slot_id_base(slot.index);
   TRY_ASSIGN(const UniqueFd user_namespace, make_user_namespace(0, base, kIdsPerRange));
   TRY_ASSIGN(slot.layer_mapping, make_user_namespace(kLayerIdBase, base, kIdsPerRange));
   TRY_ASSIGN(slot.net_namespace, make_net_namespace());
-  TRY(make_network(slot));
+  // The policy before the address that it is for.
+  std::string alias;
+  if (policy.empty()) {
+    policies_.leave(index);
+  } else {
+    TRY_ASSIGN(alias, policies_.admit(index, policy));
+  }
+  TRY(make_network(slot, alias));
   const std::string group = settings_.group_name(slot.index);
   TRY(cgroups_->create(group));
   const auto park_it = [&]() -> Result<Parked> {
@@ -236,22 +262,26 @@ void Filler::reap_children() {
   }
 }
 
-Result<void> Filler::make_network(const Slot& slot) {
+Result<void> Filler::make_network(const Slot& slot, const std::string& alias) {
   const std::string name = settings_.interface_name(slot.index);
+  const uint32_t address = address_of(slot, settings_);
   TRY_ASSIGN(Netlink host, Netlink::open());
   TRY(host.add_veth(name, "eth0", slot.net_namespace.get(), mtu_));
+  if (!alias.empty()) TRY(host.set_alias(name, alias));
   // The same gateway address on every host end: each container has a link of its own, so nothing is ambiguous.
   TRY(host.add_address(name, settings_.gateway()));
   TRY(host.set_up(name));
-  TRY(host.add_route(name, settings_.address(slot.index), 32, 0));
+  TRY(host.add_route(name, address, 32, 0));
   // SECURITY: a packet with another source address than the slot's own is dropped on arrival.
   TRY(write_text("/proc/sys/net/ipv4/conf/" + name + "/rp_filter", "1"));
+  // SECURITY: CVE-2020-10749, what a container says by IPv6 (that it is a router, or another's address) is heard by nobody.
+  (void)write_text("/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6", "1");
   return in_net_namespace(slot.net_namespace.get(), [&]() -> Result<void> {
     // IPv6 stays closed until it is filtered as strictly as IPv4.
     TRY(write_text("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1"));
     TRY_ASSIGN(Netlink inside, Netlink::open());
     TRY(inside.set_up("lo"));
-    TRY(inside.add_address("eth0", settings_.address(slot.index)));
+    TRY(inside.add_address("eth0", address));
     TRY(inside.set_up("eth0"));
     TRY(inside.add_route("eth0", settings_.gateway(), 32, 0));
     return inside.add_route("eth0", 0, 0, settings_.gateway());

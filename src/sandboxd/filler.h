@@ -1,4 +1,5 @@
-// filler: makes slots ahead of need, and layers. Root, one thread; the only role that talks rtnetlink, and nft once at start.
+// filler: makes slots ahead of need, and layers. Root, one thread; the only role that talks rtnetlink, and nft: at start, and for slots
+// with an egress policy.
 //
 // starter connects for slots (root), control for layers (its uid). Layers are unpacked by skerry-unpack in a user namespace of its own; one at
 // a time, while slots go on being made.
@@ -7,6 +8,7 @@
 #include <linux/filter.h>
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -17,6 +19,7 @@
 #include "contract/sandbox_messages.h"
 #include "os/unix_socket.h"
 #include "sandboxd/cgroups.h"
+#include "sandboxd/policies.h"
 #include "sandboxd/poller.h"
 #include "sandboxd/scratch_image.h"
 #include "sandboxd/settings.h"
@@ -34,9 +37,10 @@ class Filler {
   static constexpr int kMaxTakenIndexes = 32;  // passed over for one slot
   static constexpr int kEndTimeMs = 1000;      // for a parked container that is not wanted
   static constexpr Duration kLookAtScratchEvery = std::chrono::seconds(1);
-  static constexpr uint32_t kMaxWanted = 64;   // slots that one client may have asked for
+  static constexpr uint32_t kMaxWanted = 64;   // slots of one policy that a client may have asked for
+  static constexpr Duration kSweepPoliciesEvery = std::chrono::seconds(2);
 
-  Filler(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger), scratch_(settings) {}
+  Filler(const Settings& settings, const Logger& logger) : settings_(settings), logger_(logger), scratch_(settings), policies_(settings, logger) {}
   Result<void> prepare(UniqueFd listener);
   void run(const volatile bool& stop);
 
@@ -44,7 +48,8 @@ class Filler {
   struct Client {
     UniqueFd fd;
     bool root;
-    uint32_t wanted = 0;
+    std::map<std::string, uint32_t> wanted;  // by policy, encoded; none is 0
+    std::string served;                      // the policy of the last slot that was made: the others have their turn
   };
   struct Job {
     int client;
@@ -64,11 +69,12 @@ class Filler {
   void accept_client();
   void read_client(int fd);
   void drop_client(int fd);
+  void on_want(Client& client, Want want);
   void make_one_slot();
-  Result<Slot> make_slot();
-  Result<Slot> make_slot_at(uint32_t index);
+  Result<Slot> make_slot(const std::string& policy);
+  Result<Slot> make_slot_at(uint32_t index, const std::string& policy);
   Result<uint32_t> free_index();
-  Result<void> make_network(const Slot& slot);
+  Result<void> make_network(const Slot& slot, const std::string& alias);
   void end_slot(Slot& slot);
   void reap_children();
   void make_scratch(int client, uint64_t bytes);
@@ -93,6 +99,8 @@ class Filler {
   uint32_t next_index_ = 0;
   ScratchImages scratch_;
   TimePoint scratch_seen_at_{};
+  Policies policies_;
+  TimePoint policies_swept_at_{};
   std::unordered_map<int, Client> clients_;
   std::deque<Job> layer_queue_;
   std::unique_ptr<Unpacking> unpacking_;

@@ -22,7 +22,8 @@ TEST(Firewall, TouchesItsOwnTableAndInterfacesOnly) {
 }
 
 TEST(Firewall, ClosesThePrivateRangesBeforeItOpensTheRest) {
-  const std::string rules = firewall_rules(settings());
+  std::string rules = firewall_rules(settings());
+  rules.erase(0, rules.find("  chain outbound {"));
   const size_t closed = rules.find("10.0.0.0/8, 100.64.0.0/10"), mail = rules.find("tcp dport 25 drop"), open = rules.find("    accept\n");
   ASSERT_NE(open, std::string::npos);
   EXPECT_LT(closed, open);
@@ -32,11 +33,67 @@ TEST(Firewall, ClosesThePrivateRangesBeforeItOpensTheRest) {
 }
 
 TEST(Firewall, CountsFlowsBeforeItOpensAny) {
-  const std::string rules = firewall_rules(settings());
-  const size_t open = rules.find(" accept\n", rules.find("established,related accept\n") + 20);
-  ASSERT_NE(open, std::string::npos);
-  EXPECT_LT(rules.find("ct count over 100 "), open);
-  EXPECT_LT(rules.find("ct count over 1024 "), open);
+  const std::string all = firewall_rules(settings());
+  for (const char* chain : {"  chain outbound {", "  chain opened {"}) {
+    const std::string rules = all.substr(all.find(chain));
+    const size_t open = rules.find(" accept\n", rules.find("established,related accept\n") + 20);
+    ASSERT_NE(open, std::string::npos);
+    EXPECT_LT(rules.find("ct count over 100 } reject"), open);
+    EXPECT_LT(rules.find("ct count over 1024 } drop"), open);
+  }
+}
+
+EgressPolicy policy(std::initializer_list<std::string_view> allow, std::initializer_list<std::string_view> deny) {
+  EgressPolicy p;
+  for (const std::string_view text : allow) p.allow.push_back(*parse_egress_rule(text));
+  for (const std::string_view text : deny) p.deny.push_back(*parse_egress_rule(text));
+  p.normalise();
+  return p;
+}
+
+TEST(Firewall, APolicyDropsWhatItDeniesFirstAndWithAnAllowListAllTheRest) {
+  EXPECT_EQ(policy_rules(policy({}, {"203.0.113.9", "0.0.0.0/0:25"}), {}),
+            "    meta nfproto ipv4 ip daddr { 203.0.113.9 } drop\n    meta nfproto ipv4 meta l4proto { tcp, udp } th dport 25 drop\n    return\n");
+  EXPECT_EQ(policy_rules(policy({"203.0.113.0/24:443", "198.51.100.7:443", "udp/192.0.2.0/24:8000-8100"}, {"203.0.113.9"}), {}),
+            "    meta nfproto ipv4 ip daddr { 203.0.113.9 } drop\n"
+            "    meta nfproto ipv4 ip daddr { 198.51.100.7, 203.0.113.0/24 } meta l4proto { tcp, udp } th dport 443 return\n"
+            "    meta nfproto ipv4 ip daddr { 192.0.2.0/24 } meta l4proto udp th dport 8000-8100 return\n"
+            "    drop\n");
+  EXPECT_EQ(policy_rules(policy({}, {"tcp/[2001:db8::/32]:80", "::/0"}), {}), "    meta nfproto ipv6 drop\n    return\n");
+}
+
+TEST(Firewall, OnlyWhatTheOperatorOpenedPassesTheClosedRanges) {
+  const auto open = policy({"10.1.0.0/16"}, {}).allow;
+  const EgressPolicy named = policy({"10.1.2.3:5432", "10.2.0.1"}, {});
+  EXPECT_NE(policy_rules(named, open).find("{ 10.1.2.3 } meta l4proto { tcp, udp } th dport 5432 goto opened\n"), std::string::npos);
+  EXPECT_NE(policy_rules(named, open).find("{ 10.2.0.1 } return\n"), std::string::npos);
+  EXPECT_EQ(policy_rules(named, {}).find("opened"), std::string::npos);
+  EXPECT_EQ(policy_rules(policy({"0.0.0.0/0"}, {}), open).find("opened"), std::string::npos);
+}
+
+TEST(Firewall, IsLoadedWithThePoliciesOfWhatLives) {
+  HeldSlots held;
+  held.policies[3] = policy({"203.0.113.7"}, {});
+  held.slots = {{1, 3}, {16000, 3}};
+  const std::string rules = firewall_rules(settings(), held);
+  EXPECT_NE(rules.find("elements = { 198.18.128.1 : goto policy_3, 198.18.190.128 : goto policy_3 }\n"), std::string::npos) << rules;
+  EXPECT_LT(rules.find("  chain policy_3 {"), rules.find("  chain held {"));
+  EXPECT_NE(rules.find("    ip saddr vmap @policies\n    drop\n"), std::string::npos);
+  // Asked before a connection that is established passes.
+  EXPECT_LT(rules.find("ip saddr 198.18.128.0/17 jump held\n"), rules.find("established,related accept\n", rules.find("  chain outbound {")));
+}
+
+TEST(Firewall, AddressesOfBothKindsOfSlotsAreApart) {
+  EXPECT_LT(settings().address(kMaxSlotIndex), settings().held_address(0));
+  EXPECT_LT(settings().held_address(kMaxSlotIndex), settings().subnet + 65536);
+}
+
+TEST(Firewall, CapsWhatEachAddressSendsAndReceives) {
+  Settings s = settings();
+  s.bandwidth_bits = 80'000'000;
+  const std::string rules = firewall_rules(s);
+  EXPECT_NE(rules.find("@sent { ip saddr limit rate over 10000 kbytes/second burst 64 kbytes } drop"), std::string::npos);
+  EXPECT_NE(rules.find("@received { ip daddr limit rate over 10000 kbytes/second burst 64 kbytes } drop"), std::string::npos);
 }
 
 TEST(Firewall, OpensNamesAndIngressOfTheHostToContainersAndNothingElse) {

@@ -115,6 +115,15 @@ Result<void> Netlink::delete_link(const std::string& name) {
   return transact(b.finish(), "delete link");
 }
 
+Result<void> Netlink::set_alias(const std::string& name, const std::string& alias) {
+  TRY_ASSIGN(const uint32_t index, index_of(name));
+  ifinfomsg info{};
+  info.ifi_index = static_cast<int>(index);
+  Builder b(RTM_NEWLINK, 0, info);
+  b.attribute(IFLA_IFALIAS, alias.data(), alias.size());
+  return transact(b.finish(), "set alias");
+}
+
 Result<void> Netlink::set_up(const std::string& name) {
   TRY_ASSIGN(const uint32_t index, index_of(name));
   ifinfomsg info{};

@@ -16,6 +16,8 @@ class Netlink {
   // A veth pair: `name` here, `peer_name` in `peer_namespace`.
   Result<void> add_veth(const std::string& name, const std::string& peer_name, int peer_namespace, uint32_t mtu);
   Result<void> delete_link(const std::string& name);
+  // What the host shows beside the name; it goes with the interface.
+  Result<void> set_alias(const std::string& name, const std::string& alias);
   Result<void> set_up(const std::string& name);
   // address/32 on the interface (host byte order).
   Result<void> add_address(const std::string& name, uint32_t address);

@@ -50,7 +50,13 @@ Result<void> check_plan(Role role, const StartPlan& plan, const Settings& settin
   if (job != (role == Role::kControl)) return fail(ErrorCode::kForbidden, "this client may not start that kind of container");
   if (!job) return check_instance(plan, settings);
   if (plan.has_secrets) return forbid("a job with secrets");
+  if (!plan.egress.empty()) return forbid("a job with an egress policy");
   return check_limits(plan.limits, kJobCaps, settings.max_job_memory_bytes, 0);
+}
+
+Result<void> check_policies(Role role) {
+  if (role == Role::kControl) return forbid("slots");
+  return {};
 }
 
 Result<void> check_spares(Role role, const std::vector<SpareOrder>& orders, const Settings& settings) {

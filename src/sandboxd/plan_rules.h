@@ -20,7 +20,8 @@ enum class Role : uint8_t { kEdge, kControl, kRoot };
 
 // kForbidden names what this client may not ask for. Root may ask for every well-formed plan but a spare.
 Result<void> check_plan(Role role, const StartPlan& plan, const Settings& settings);
-// The same for orders of spares.
+// The same for lists of policies to keep slots of, and for orders of spares.
+Result<void> check_policies(Role role);
 Result<void> check_spares(Role role, const std::vector<SpareOrder>& orders, const Settings& settings);
 
 }  // namespace skerry::sandbox

@@ -55,6 +55,15 @@ TEST(PlanRules, EdgeStartsWhatAreDeployedRevisions) {
 }
 
 // Every field of a plan, with values that are well formed or not and in any case nothing that edge asks for.
+TEST(PlanRules, APolicyIsAnInstancesAndInItsOneForm) {
+  const auto held = [](StartPlan& p) { p.egress.deny = {*parse_egress_rule("203.0.113.7")}; };
+  EXPECT_TRUE(carried_out(Role::kEdge, instance(), held));
+  EXPECT_FALSE(carried_out(Role::kControl, job(), held));
+  EXPECT_FALSE(carried_out(Role::kEdge, instance(), [](StartPlan& p) { p.egress.deny = std::vector(2, *parse_egress_rule("203.0.113.7")); }));
+  EXPECT_FALSE(check_policies(Role::kControl));
+  EXPECT_TRUE(check_policies(Role::kEdge));
+}
+
 TEST(PlanRules, EdgeAsksForNothingElse) {
   const auto refused = [](auto change) { return !carried_out(Role::kEdge, instance(), change); };
   const std::string nul("a\0b", 3);

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -24,7 +25,7 @@ uint32_t Settings::group_index(std::string_view group) {
 
 Result<Settings> parse_settings(int argc, char** argv) {
   Settings s;
-  std::string subnet = "198.18.0.0/16";
+  std::string subnet = "198.18.0.0/16", open;
   if (argc < 2) return fail(ErrorCode::kInvalidArgument, "usage: skerry-sandboxd starter|filler|reaper|sweep|doctor [--run-dir DIR] [--state-dir DIR] ...");
   s.role = argv[1];
   for (int i = 2; i + 1 < argc; i += 2) {
@@ -54,7 +55,12 @@ Result<Settings> parse_settings(int argc, char** argv) {
     else if (name == "--max-scratch-mb") ok = megabytes(s.max_scratch_bytes);
     else if (name == "--max-scratch-total-mb") ok = megabytes(s.max_scratch_total_bytes);
     else if (name == "--free-disk-mb") ok = megabytes(s.free_disk_bytes);
-    else ok = false;
+    else if (name == "--open") open = value;
+    else if (name == "--bandwidth-mbit") {
+      uint32_t megabits = 0;
+      ok = number(megabits) && megabits > 0 && megabits * 1'000'000ULL <= kMaxBandwidthBits;
+      s.bandwidth_bits = megabits * 1'000'000ULL;
+    } else ok = false;
     if (!ok) return fail(ErrorCode::kInvalidArgument, "option `{} {}`", name, value);
   }
   if (argc % 2 != 0) return fail(ErrorCode::kInvalidArgument, "option `{}` needs a value", argv[argc - 1]);
@@ -62,6 +68,13 @@ Result<Settings> parse_settings(int argc, char** argv) {
   if (!subnet.ends_with("/16") || ::inet_pton(AF_INET, subnet.substr(0, subnet.size() - 3).c_str(), &parsed) != 1 || (ntohl(parsed.s_addr) & 0xFFFF) != 0)
     return fail(ErrorCode::kInvalidArgument, "--subnet `{}` must be a.b.0.0/16", subnet);
   s.subnet = ntohl(parsed.s_addr);
+  std::vector<std::string> ranges;
+  for (size_t at = 0; at < open.size();) {
+    const size_t comma = std::min(open.find(',', at), open.size());
+    ranges.push_back(open.substr(at, comma - at));
+    at = comma + 1;
+  }
+  TRY_ASSIGN(s.open, read_egress_open(ranges, subnet), "--open");
   if (s.tag.empty() || s.tag.size() > kMaxTagBytes || s.tag.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") != std::string::npos)
     return fail(ErrorCode::kInvalidArgument, "--tag `{}` must be 1 to {} lower-case letters and digits", s.tag, kMaxTagBytes);
   if (s.tag == "sk") return fail(ErrorCode::kInvalidArgument, "--tag `sk` would share its interfaces' names with `{}`", kDefaultTag);

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
+#include "contract/egress.h"
 
 namespace skerry::sandbox {
 
@@ -21,6 +23,9 @@ inline constexpr uint32_t kFunctionUser = 1000;   // fn, inside
 inline constexpr std::string_view kDefaultTag = "skerry";
 inline constexpr size_t kMaxTagBytes = 9;  // with '-' and five digits: the 15 characters of an interface's name
 
+// Half of a gigabit: no single container fills the usual uplink, and the largest body (10 MB) takes a sixth of a second.
+inline constexpr uint64_t kBandwidthBits = 500'000'000, kMaxBandwidthBits = 100'000'000'000;
+
 struct Settings {
   std::string role;
   std::string run_dir = "/run/skerry";
@@ -33,6 +38,9 @@ struct Settings {
   uint64_t max_job_memory_bytes = 3072ULL << 20;  // .. and for one of control's jobs
   // Scratch disks: of one instance, of all together, and what the disk of state_dir keeps free whatever they take.
   uint64_t max_scratch_bytes = 4ULL << 30, max_scratch_total_bytes = 20ULL << 30, free_disk_bytes = 2ULL << 30;
+  // Closed ranges that an egress policy may name, and how much one container sends, and receives, in a second.
+  std::vector<EgressRule> open;
+  uint64_t bandwidth_bits = kBandwidthBits;
   std::string program_dir;     // where skerry-unpack lies
 
   // "sk-12": at most 15 characters, unique to the tag (parse_settings sees to both).
@@ -40,6 +48,8 @@ struct Settings {
   [[nodiscard]] std::string interface_name(uint32_t index) const { return interface_prefix() + std::to_string(index); }
   [[nodiscard]] uint32_t gateway() const { return subnet + 1; }
   [[nodiscard]] uint32_t address(uint32_t index) const { return subnet + 256 + index; }
+  // Of a slot with an egress policy: in the upper half of the subnet, which is closed but for the policies that are known (firewall.cc).
+  [[nodiscard]] uint32_t held_address(uint32_t index) const { return subnet + 32768 + index; }
   [[nodiscard]] std::string instances_dir() const { return run_dir + "/instances"; }
   [[nodiscard]] std::string work_dir() const { return run_dir + "/mnt"; }  // for mounts that only we see
   [[nodiscard]] std::string layers_dir() const { return state_dir + "/layers"; }

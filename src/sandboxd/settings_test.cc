@@ -15,6 +15,23 @@ Result<Settings> parse(std::vector<std::string> arguments) {
   return parse_settings(static_cast<int>(arguments.size()), argv.data());
 }
 
+Result<Settings> with(std::string name, std::string value) {
+  std::string program = "skerry-sandboxd", role = "filler";
+  char* argv[] = {program.data(), role.data(), name.data(), value.data()};
+  return parse_settings(4, argv);
+}
+
+TEST(Settings, OpenRangesAndTheRateAreBounded) {
+  const auto open = with("--open", "10.1.0.0/16,192.168.1.7:5432");
+  ASSERT_TRUE(open);
+  EXPECT_EQ(open->open.size(), 2U);
+  EXPECT_TRUE(with("--open", "")->open.empty());
+  for (const char* bad : {"203.0.113.7", "198.18.0.1", "127.0.0.1", ",10.1.0.0/16", "x"}) EXPECT_FALSE(with("--open", bad)) << bad;
+  EXPECT_EQ(with("--bandwidth-mbit", "1")->bandwidth_bits, 1'000'000U);
+  EXPECT_EQ(with("--bandwidth-mbit", "100000")->bandwidth_bits, kMaxBandwidthBits);
+  for (const char* bad : {"0", "100001", "-1", "x", ""}) EXPECT_FALSE(with("--bandwidth-mbit", bad)) << bad;
+}
+
 TEST(Settings, ReadsItsOptions) {
   const auto s = parse({"skerry-sandboxd", "starter", "--run-dir", "/r", "--state-dir", "/s", "--edge-uid", "7", "--control-gid", "8", "--tag", "abc", "--subnet", "10.5.0.0/16"});
   ASSERT_TRUE(s);

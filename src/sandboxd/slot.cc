@@ -1,6 +1,7 @@
 #include "sandboxd/slot.h"
 
 #include "base/id.h"
+#include "contract/egress.h"
 #include "contract/wire.h"
 #include "sandboxd/settings.h"
 
@@ -9,26 +10,32 @@ namespace {
 constexpr size_t kSlotFds = 4;
 constexpr size_t kMaxErrorBytes = 2048;
 
-std::string encode_slot_message(uint32_t index, pid_t pid, std::string_view error) {
+constexpr char kWantMark = '\xff';
+
+std::string encode_slot_message(uint32_t index, pid_t pid, std::string_view error, std::string_view policy) {
   wire::Writer w;
   w.number(index);
   w.number(static_cast<uint32_t>(pid));
   w.string(error.substr(0, kMaxErrorBytes));
+  w.string(policy);
   return w.take();
 }
 }  // namespace
 
-std::string encode_slot(const Slot& slot) { return encode_slot_message(slot.index, slot.pid, {}); }
-std::string encode_slot_error(std::string_view error) { return encode_slot_message(0, 0, error); }
+uint32_t address_of(const Slot& slot, const Settings& settings) { return slot.policy.empty() ? settings.address(slot.index) : settings.held_address(slot.index); }
 
-Result<Slot> decode_slot(Message message) {
+std::string encode_slot(const Slot& slot) { return encode_slot_message(slot.index, slot.pid, {}, slot.policy); }
+std::string encode_slot_error(std::string_view error, std::string_view policy) { return encode_slot_message(0, 0, error, policy); }
+
+Result<std::variant<Slot, NoSlot>> decode_slot(Message message) {
   wire::Reader r(message.bytes);
   Slot slot;
   slot.index = r.number<uint32_t>();
   slot.pid = static_cast<pid_t>(r.number<uint32_t>());
-  const std::string error = r.string(kMaxErrorBytes);
+  std::string error = r.string(kMaxErrorBytes);
+  slot.policy = r.string(kMaxPolicyBytes);
   TRY(r.finish("slot"));
-  if (slot.index == 0) return fail(ErrorCode::kNoCapacity, "filler: {}", error);
+  if (slot.index == 0) return NoSlot{std::move(slot.policy), "filler: " + error};
   if (message.fds.size() != kSlotFds || slot.index > kMaxSlotIndex || slot.pid <= 1) return fail(ErrorCode::kProtocol, "not a slot");
   slot.process = std::move(message.fds[0]);
   slot.seat = std::move(message.fds[1]);
@@ -37,17 +44,26 @@ Result<Slot> decode_slot(Message message) {
   return slot;
 }
 
-std::string encode_want(uint32_t count) {
+std::string encode_want(const Want& want) {
   wire::Writer w;
-  w.number(count);
+  w.number(kWantMark);
+  w.number(want.count);
+  w.string(want.policy);
   return w.take();
 }
 
-Result<uint32_t> decode_want(std::string_view bytes) {
+bool is_want(std::string_view bytes) { return bytes.starts_with(kWantMark); }
+
+Result<Want> decode_want(std::string_view bytes) {
   wire::Reader r(bytes);
-  const auto count = r.number<uint32_t>();
+  if (r.number<char>() != kWantMark) r.fail_now();
+  Want want;
+  want.count = r.number<uint32_t>();
+  want.policy = r.string(kMaxPolicyBytes);
   TRY(r.finish("slot request"));
-  return count;
+  // SECURITY: the text becomes rules of the host's firewall; nothing but a policy gets there.
+  TRY(EgressPolicy::decode(want.policy));
+  return want;
 }
 
 std::string encode_dead(const Dead& dead) {

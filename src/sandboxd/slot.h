@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 
 #include "base/unique_fd.h"
 #include "os/unix_socket.h"
+#include "sandboxd/settings.h"
 
 namespace skerry::sandbox {
 
@@ -18,16 +20,31 @@ struct Slot {
   UniqueFd seat;            // what it waits at: closing it ends the container
   UniqueFd layer_mapping;   // a user namespace used only to map the layers' ids onto the slot's range
   UniqueFd net_namespace;
+  std::string policy;       // encoded: what its address may reach; "" for the internet
 };
 
-// filler -> starter: index and pid, and the descriptors in the order above. Index 0 carries an error instead.
-[[nodiscard]] std::string encode_slot(const Slot& slot);
-[[nodiscard]] std::string encode_slot_error(std::string_view error);
-Result<Slot> decode_slot(Message message);
+// Of its end of the link to the host.
+[[nodiscard]] uint32_t address_of(const Slot& slot, const Settings& settings);
 
-// starter -> filler: that many slots more. Each is answered once, by a slot; after an error everything asked for before is forgotten.
-[[nodiscard]] std::string encode_want(uint32_t count);
-Result<uint32_t> decode_want(std::string_view bytes);
+// filler -> starter: index, pid and policy, and the descriptors in the order above. Index 0 carries an error instead, for slots of that policy.
+[[nodiscard]] std::string encode_slot(const Slot& slot);
+[[nodiscard]] std::string encode_slot_error(std::string_view error, std::string_view policy);
+// A slot, or for which policy there is none, and why.
+struct NoSlot {
+  std::string policy;
+  std::string error;
+};
+Result<std::variant<Slot, NoSlot>> decode_slot(Message message);
+
+// starter -> filler: that many slots more of one policy. Each is answered once, by a slot; after an error everything asked for that policy before is
+// forgotten. The first byte is no layer request's.
+struct Want {
+  uint32_t count = 0;
+  std::string policy;
+};
+[[nodiscard]] std::string encode_want(const Want& want);
+[[nodiscard]] bool is_want(std::string_view bytes);
+Result<Want> decode_want(std::string_view bytes);
 
 // starter -> reaper: a container that has ended. Index 0: only its files are left (the index may belong to another container by now). An
 // empty id: only a control group is left, of a slot or a container whose starter is gone.

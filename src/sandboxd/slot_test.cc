@@ -20,6 +20,7 @@ Slot slot_at(uint32_t index) {
   Slot slot;
   slot.index = index;
   slot.pid = 4321;
+  slot.policy = "p";
   return slot;
 }
 
@@ -27,24 +28,27 @@ TEST(SlotMessage, CarriesTheParkedContainerInOrder) {
   Message m = message(encode_slot(slot_at(7)), 4);
   std::vector<int> numbers;
   for (const UniqueFd& fd : m.fds) numbers.push_back(fd.get());
-  const auto slot = decode_slot(std::move(m));
+  auto decoded = decode_slot(std::move(m));
+  ASSERT_TRUE(decoded);
+  const auto* slot = std::get_if<Slot>(&*decoded);
   ASSERT_TRUE(slot);
+  EXPECT_EQ(slot->policy, "p");
   EXPECT_EQ(slot->index, 7U);
   EXPECT_EQ(slot->pid, 4321);
   EXPECT_EQ((std::vector<int>{slot->process.get(), slot->seat.get(), slot->layer_mapping.get(), slot->net_namespace.get()}), numbers);
 }
 
 TEST(SlotMessage, AnErrorIsAnErrorAndSaysWhy) {
-  const auto slot = decode_slot(message(encode_slot_error("no veth"), 0));
-  ASSERT_FALSE(slot);
-  EXPECT_NE(slot.error().message().find("no veth"), std::string::npos);
-  EXPECT_EQ(slot.error().code(), ErrorCode::kNoCapacity);
+  const auto slot = decode_slot(message(encode_slot_error("no veth", "p"), 0));
+  ASSERT_TRUE(slot);
+  EXPECT_EQ(std::get<NoSlot>(*slot).error, "filler: no veth");
+  EXPECT_EQ(std::get<NoSlot>(*slot).policy, "p");
 }
 
 TEST(SlotMessage, ALongErrorIsCutNotRefused) {
-  const auto slot = decode_slot(message(encode_slot_error(std::string(100'000, 'x')), 0));
-  ASSERT_FALSE(slot);
-  EXPECT_EQ(slot.error().code(), ErrorCode::kNoCapacity);
+  const auto slot = decode_slot(message(encode_slot_error(std::string(100'000, 'x'), ""), 0));
+  ASSERT_TRUE(slot);
+  EXPECT_TRUE(std::holds_alternative<NoSlot>(*slot));
 }
 
 TEST(SlotMessage, RefusesWhatIsNotASlot) {
@@ -60,11 +64,19 @@ TEST(SlotMessage, RefusesWhatIsNotASlot) {
 }
 
 TEST(WantMessage, GoesThereAndBack) {
-  const auto count = decode_want(encode_want(12));
-  ASSERT_TRUE(count);
-  EXPECT_EQ(*count, 12U);
+  EgressPolicy policy;
+  policy.allow = {*parse_egress_rule("203.0.113.0/24:443")};
+  for (const std::string& encoded : {std::string(), policy.encode()}) {
+    const std::string bytes = encode_want({12, encoded});
+    EXPECT_TRUE(is_want(bytes));
+    const auto want = decode_want(bytes);
+    ASSERT_TRUE(want);
+    EXPECT_EQ(want->count, 12U);
+    EXPECT_EQ(want->policy, encoded);
+  }
+  EXPECT_FALSE(decode_want(encode_want({12, "what is no policy"})));
   EXPECT_FALSE(decode_want("abc"));
-  EXPECT_FALSE(decode_want("abcde"));
+  EXPECT_FALSE(is_want(std::string_view("\0\1\2\3\4\5\6\7", 8)));
 }
 
 TEST(DeadMessage, NamesAGroupOrFilesOrBoth) {

@@ -14,6 +14,7 @@
 
 #include "os/file.h"
 #include "sandboxd/namespaces.h"
+#include "sandboxd/sealed.h"
 #include "sandboxd/state_file.h"
 
 namespace skerry::sandbox {
@@ -45,6 +46,7 @@ Result<void> Starter::prepare(UniqueFd listener) {
   TRY_ASSIGN(nothing_, open_at(AT_FDCWD, "/dev/null", O_RDWR));
   listener_ = std::move(listener);
   TRY(poller_.add(listener_.get(), [this] { accept_client(); }));
+  pools_[""].target = kPoolTarget;
   adopt();
   return {};
 }
@@ -60,8 +62,9 @@ void Starter::run(const volatile bool& stop) {
     while (!waiting_.empty() && now() - waiting_.front().since > kSlotTime) {
       const Waiting late = std::move(waiting_.front());
       waiting_.pop_front();
-      fail_start(late, lacks_disk(late) ? kScratchPhase : "slot",
-                 Error(ErrorCode::kNoCapacity, lacks_disk(late) ? "no scratch disk was made in time" : filler_error_.empty() ? "no slot became free in time" : filler_error_));
+      const auto pool = pools_.find(late.policy);
+      const std::string why = pool == pools_.end() || pool->second.error.empty() ? "no slot became free in time" : pool->second.error;
+      fail_start(late, lacks_disk(late) ? kScratchPhase : "slot", Error(ErrorCode::kNoCapacity, lacks_disk(late) ? "no scratch disk was made in time" : why));
     }
   }
 }
@@ -73,12 +76,56 @@ void Starter::want_slots() {
     auto connection = connect_at_once(settings_.run_dir + "/filler.sock");
     if (!connection) return;
     filler_ = std::move(*connection);
-    asked_ = 0;
+    for (auto& [policy, pool] : pools_) pool.asked = 0;
     (void)poller_.add(filler_.get(), [this] { read_filler(); });
   }
-  const size_t wanted = std::min<size_t>(kPoolTarget + waiting_.size(), kMaxPool), coming = pool_.size() + asked_;
-  if (coming >= wanted || now() < ask_again_at_) return;
-  if (send_message(filler_.get(), encode_want(static_cast<uint32_t>(wanted - coming)))) asked_ = wanted - pool_.size();
+  for (const auto& [policy, count] : wanted_slots()) {
+    const auto known = pools_.find(policy);
+    Pool& pool = known != pools_.end() ? known->second : pools_[std::string(policy)];
+    const size_t wanted = std::min(count, kMaxPool), coming = pool.ready.size() + pool.asked;
+    // Nobody's any more: edge named other policies.
+    for (; !policy.empty() && pool.ready.size() > wanted; pool.ready.pop_front()) drop_slot(std::move(pool.ready.front()));
+    if (coming >= wanted || now() < pool.ask_again_at) continue;
+    if (send_message(filler_.get(), encode_want({static_cast<uint32_t>(wanted - coming), std::string(policy)}))) pool.asked = wanted - pool.ready.size();
+  }
+  std::erase_if(pools_, [this](const auto& entry) {
+    const Pool& pool = entry.second;
+    const bool needed = entry.first.empty() || pool.target > 0 || pool.asked > 0 || !pool.ready.empty();
+    return !needed && std::none_of(waiting_.begin(), waiting_.end(), [&](const Waiting& w) { return w.policy == entry.first; });
+  });
+}
+
+std::map<std::string_view, size_t> Starter::wanted_slots() const {
+  std::map<std::string_view, size_t> wanted;
+  for (const auto& [policy, pool] : pools_) wanted[policy] = pool.target;
+  for (const Waiting& start : waiting_) ++wanted[start.policy];
+  // A spare that lacks a slot has it made.
+  for (const auto& [key, kind] : spare_kinds_)
+    if (!kind.policy.empty() && kind.ready.size() + (kind.starting.empty() ? 0 : 1) < kind.wanted && now() >= kind.not_before)
+      wanted[kind.policy] = std::max<size_t>(wanted[kind.policy], 1);
+  return wanted;
+}
+
+void Starter::drop_slot(Slot slot) {
+  slot.seat.reset();
+  tell_reaper(slot.index, {});
+}
+
+Result<void> Starter::keep_policies(const Client& client, const std::vector<UniqueFd>& fds) {
+  if (fds.size() != 1) return fail(ErrorCode::kProtocol, "a list of policies with {} descriptors", fds.size());
+  TRY_ASSIGN(const std::string bytes, read_sealed(fds[0].get(), kMaxPolicyList), "list of policies");
+  TRY_ASSIGN(const auto policies, decode_policies(bytes));
+  TRY(check_policies(client.role));
+  for (auto& [policy, pool] : pools_) pool.target = policy.empty() ? kPoolTarget : 0;
+  size_t kept = 0;
+  for (const EgressPolicy& policy : policies) {
+    const size_t target = std::min(kPolicyTarget, kMaxPolicySlots - kept);
+    if (target == 0) break;
+    Pool& pool = pools_[policy.encode()];
+    kept += target - pool.target;  // named twice, it counts once
+    pool.target = target;
+  }
+  return {};
 }
 
 void Starter::read_filler() {
@@ -90,25 +137,28 @@ void Starter::read_filler() {
     return;
   }
   auto slot = decode_slot(std::move(*received));
-  if (!slot) {
-    filler_error_ = slot.error().message();
-    asked_ = 0;
-    ask_again_at_ = now() + kAskAgainAfter;
+  if (!slot) return logger_.error("filler gave what is no slot", {{"error", slot.error().message()}});
+  if (auto* none = std::get_if<NoSlot>(&*slot)) {
+    Pool& pool = pools_[none->policy];
+    pool.error = std::move(none->error);
+    pool.asked = 0;
+    pool.ask_again_at = now() + kAskAgainAfter;
     return;
   }
-  filler_error_.clear();
-  asked_ -= std::min<size_t>(asked_, 1);
-  pool_.push_back(std::move(*slot));
+  auto& made = std::get<Slot>(*slot);
+  Pool& pool = pools_[made.policy];
+  pool.error.clear();
+  pool.asked -= std::min<size_t>(pool.asked, 1);
+  pool.ready.push_back(std::move(made));
   serve_waiting();
 }
 
 void Starter::serve_waiting() {
   give_disks();
   for (;;) {
-    const auto first = std::find_if(waiting_.begin(), waiting_.end(), [](const Waiting& w) { return !lacks_disk(w); });
+    std::optional<Slot> slot;
+    const auto first = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& w) { return !lacks_disk(w) && (slot = take_slot(w.policy)); });
     if (first == waiting_.end()) return;
-    auto slot = take_slot();
-    if (!slot) return;
     Waiting next = std::move(*first);
     waiting_.erase(first);
     make_container(std::move(next), std::move(*slot));
@@ -139,10 +189,11 @@ void Starter::on_scratch(uint64_t bytes, const Result<void>& made) {
 }
 
 // The next whose parked container lives: one that was killed while it waited costs nobody a start.
-std::optional<Slot> Starter::take_slot() {
-  while (!pool_.empty()) {
-    Slot slot = std::move(pool_.front());
-    pool_.pop_front();
+std::optional<Slot> Starter::take_slot(const std::string& policy) {
+  const auto pool = pools_.find(policy);
+  while (pool != pools_.end() && !pool->second.ready.empty()) {
+    Slot slot = std::move(pool->second.ready.front());
+    pool->second.ready.pop_front();
     pollfd ended{slot.process.get(), POLLIN, 0};
     if (::poll(&ended, 1, 0) == 0) return slot;
     logger_.warn("a parked container ended", {{"slot", slot.index}});
@@ -179,6 +230,7 @@ void Starter::make_container(Waiting start, Slot slot) {
   container.request = start.request;
   container.client = start.client;
   container.index = index;
+  container.address = address_of(slot, settings_);
   container.slot_us = us_between(start.since, now());
   const char* phase = "slot";
   if (auto made = make_container_in(std::move(slot), start, container, phase); !made) {
@@ -331,7 +383,7 @@ std::vector<int> Starter::instance_descriptors(const Container& c, std::vector<U
 void Starter::send_started(Container& c) {
   std::vector<UniqueFd> made;
   const std::vector<int> fds = instance_descriptors(c, made);
-  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now()), c.prestarted, settings_.address(c.index)}, fds);
+  send(recipient(c), Started{c.request, c.id, c.slot_us, c.mount_us, us_between(c.launched_at, now()), c.prestarted, c.address}, fds);
 }
 
 }  // namespace skerry::sandbox

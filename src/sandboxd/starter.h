@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -34,6 +35,9 @@ class Starter {
   static constexpr size_t kPoolTarget = 12;      // slots kept ready
   static constexpr size_t kMaxEnded = kPoolTarget;  // that one start survives: all that waited may have been killed at once
   static constexpr size_t kMaxPool = 64;         // .. and asked for while starts wait
+  // Of slots with an egress policy: kept ready for each policy that edge named, the first of them first, up to so many together. For the others one
+  // is made when a start waits for it.
+  static constexpr size_t kPolicyTarget = 2, kMaxPolicySlots = 32;
   static constexpr size_t kMaxWaiting = 1024;    // starts that wait for a slot
   static constexpr Duration kSlotTime = std::chrono::seconds(10);
   static constexpr Duration kAskAgainAfter = std::chrono::milliseconds(100);
@@ -48,6 +52,7 @@ class Starter {
   static constexpr size_t kMaxUnreaped = 20'000;  // told to reaper when it is back
   static constexpr size_t kMaxSpares = 64;      // of all kinds together
   static constexpr size_t kMaxSpareList = 4U << 20;
+  static constexpr size_t kMaxPolicyList = kMaxPolicyOrders * (kMaxPolicyBytes + 4) + 4;
   static constexpr Duration kSpareTime = std::chrono::seconds(20);  // for a spare's runtime to come up
   // After one was used: the new instance has the machine to itself while it answers its first request.
   static constexpr Duration kSpareRest = std::chrono::milliseconds(100);
@@ -89,6 +94,7 @@ class Starter {
     TimePoint since;
     UniqueFd disk{};   // its scratch disk, once there is one
     size_t ended = 0;  // containers under it, before it ran
+    std::string policy{};  // the plan's, encoded
   };
   struct Container {
     std::string id;
@@ -96,6 +102,7 @@ class Starter {
     PlanKind kind = PlanKind::kInstance;
     int client = -1;  // who asked for it, while that connection lasts; a job ends with it
     uint32_t index = 0;
+    uint32_t address = 0;
     uint64_t request = 0;
     Launched process;
     UniqueFd net_namespace;
@@ -123,11 +130,20 @@ class Starter {
   // What KeepSpares asked for. Spares of equal plans are equal.
   struct SpareKind {
     StartPlan plan;
+    std::string policy;  // the plan's, encoded
     size_t wanted = 0;
     std::deque<std::string> ready;  // ids
     std::string starting;           // the id of the one that comes up, if any
     TimePoint not_before{};
     Duration pause = kFirstSparePause;
+  };
+  // Slots of one policy.
+  struct Pool {
+    std::deque<Slot> ready;
+    size_t target = 0;           // .. that edge named
+    size_t asked = 0;            // of filler, and not yet come
+    TimePoint ask_again_at{};    // after filler failed
+    std::string error{};
   };
   void accept_client();
   void read_client(int fd);
@@ -136,7 +152,7 @@ class Starter {
   void on_start(Client& client, const Start& start, std::vector<UniqueFd> fds);
   Result<StartPlan> read_plan(const Client& client, const std::vector<UniqueFd>& fds);
   void make_container(Waiting start, Slot slot);
-  std::optional<Slot> take_slot();
+  std::optional<Slot> take_slot(const std::string& policy);
   // `phase` is the step that an error belongs to, by the words of StartFailed.
   Result<void> make_container_in(Slot slot, Waiting& start, Container& container, const char*& phase);
   Result<ProgramFds> make_program_descriptors(const Waiting& start, Container& container, std::vector<UniqueFd>& program_ends);
@@ -179,7 +195,11 @@ class Starter {
   // Who is told of it: who asked for it; an instance whose edge restarted belongs to the new one. -1: nobody.
   [[nodiscard]] int recipient(const Container& container) const;
   void fail_start(const Waiting& start, std::string_view phase, const Error& error);
+  Result<void> keep_policies(const Client& client, const std::vector<UniqueFd>& fds);
   void want_slots();
+  // How many slots there should be of each policy now.
+  [[nodiscard]] std::map<std::string_view, size_t> wanted_slots() const;
+  void drop_slot(Slot slot);
   void read_filler();
   void serve_waiting();
   [[nodiscard]] static bool lacks_disk(const Waiting& start) { return start.plan.limits.scratch == Scratch::kDisk && !start.disk; }
@@ -209,15 +229,12 @@ class Starter {
   size_t max_containers_ = kMaxContainers;
   std::unordered_map<int, Client> clients_;
   std::map<std::string, Container> containers_;
-  std::deque<Slot> pool_;
+  std::map<std::string, Pool, std::less<>> pools_;  // by the encoded policy; "" is always there
   ScratchPool scratch_;
   std::map<std::string, SpareKind> spare_kinds_;  // by the encoded plan
-  size_t asked_ = 0;           // of filler, and not yet come
-  TimePoint ask_again_at_{};   // after filler failed
   std::deque<Waiting> waiting_;
   std::set<std::string> killed_;  // ids, until they have ended
   TimePoint thaw_again_at_{};
-  std::string filler_error_;
 };
 
 }  // namespace skerry::sandbox

@@ -137,7 +137,7 @@ bool Starter::pump_listing(Client& client) {
     if (found == containers_.end()) continue;  // ended meanwhile
     const Container& c = found->second;
     std::vector<UniqueFd> made;
-    if (!sent(Listed{listing.request, c.id, c.label, settings_.address(c.index)}, instance_descriptors(c, made))) return false;
+    if (!sent(Listed{listing.request, c.id, c.label, c.address}, instance_descriptors(c, made))) return false;
   }
   if (!sent(Done{listing.request}, {})) return false;
   client.listings.pop_front();
@@ -174,6 +174,10 @@ void Starter::handle(Client& client, ClientMessage message, std::vector<UniqueFd
   if (const auto* query = std::get_if<List>(&message)) return list(client, query->request);
   if (const auto* order = std::get_if<KeepSpares>(&message)) {
     const auto kept = keep_spares(client, fds);
+    return kept ? send(fd, Done{order->request}) : send(fd, Refused{order->request, kept.error().message()});
+  }
+  if (const auto* order = std::get_if<KeepPolicies>(&message)) {
+    const auto kept = keep_policies(client, fds);
     return kept ? send(fd, Done{order->request}) : send(fd, Refused{order->request, kept.error().message()});
   }
   const auto find = [&](const std::string& id) -> Container* {
@@ -233,6 +237,7 @@ void Starter::on_start(Client& client, const Start& start, std::vector<UniqueFd>
   auto plan = read_plan(client, fds);
   if (!plan) return send(client.fd.get(), Refused{start.request, plan.error().message()});
   Waiting entry{client.fd.get(), start.request, std::move(*plan), std::move(fds), now()};
+  entry.policy = entry.plan.egress.encode();
   if (start_from_spare(entry)) return;
   waiting_.push_back(std::move(entry));
   serve_waiting();

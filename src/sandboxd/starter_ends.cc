@@ -9,6 +9,7 @@
 #include <set>
 
 #include "os/file.h"
+#include "sandboxd/policies.h"
 #include "sandboxd/starter.h"
 #include "sandboxd/state_file.h"
 
@@ -131,6 +132,7 @@ void Starter::adopt() {
     c.id = state.id;
     c.label = state.label;
     c.index = state.index;
+    c.address = address_of_live(state.index, settings_);
     c.transport = state.transport;
     c.running = true;
     c.process.pid = state.pid;

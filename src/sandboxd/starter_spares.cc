@@ -44,6 +44,7 @@ Result<void> Starter::keep_spares(const Client& client, const std::vector<Unique
   for (SpareOrder& order : orders) {
     SpareKind& kind = spare_kinds_[kind_of(order.plan)];
     kind.plan = std::move(order.plan);
+    kind.policy = kind.plan.egress.encode();
     kind.wanted = order.count;
   }
   std::vector<std::string> unwanted;
@@ -78,14 +79,15 @@ void Starter::make_spares() {
   if (!waiting_.empty() || spares() >= kMaxSpares) return;
   for (auto& [key, kind] : spare_kinds_) {
     if (kind.ready.size() >= kind.wanted || now() < kind.not_before || containers_.size() >= max_containers_) continue;
-    if (pool_.empty()) return;
+    const auto pool = pools_.find(kind.policy);
+    if (pool == pools_.end() || pool->second.ready.empty()) continue;
     UniqueFd disk;
     if (const Limits& limits = kind.plan.limits; limits.scratch == Scratch::kDisk && !(disk = scratch_.take(limits.scratch_bytes))) {
       scratch_.want(limits.scratch_bytes, 1);
       continue;
     }
-    auto slot = take_slot();
-    if (!slot) return;
+    auto slot = take_slot(kind.policy);
+    if (!slot) continue;
     if (auto made = make_spare(kind, key, std::move(*slot), std::move(disk)); !made) {
       logger_.warn("a spare cannot be made", {{"error", made.error().message()}});
       kind.not_before = now() + kind.pause;
@@ -111,6 +113,7 @@ Result<void> Starter::make_spare(SpareKind& kind, const std::string& key, Slot s
   container.id = kind.plan.id;
   container.transport = kind.plan.transport;
   container.index = slot.index;
+  container.address = address_of(slot, settings_);
   container.spare_kind = key;
   const char* phase = "slot";
   auto made = make_container_in(std::move(slot), start, container, phase);

@@ -16,6 +16,7 @@
 #include "meter/journal.h"
 #include "resolver/message.h"
 #include "resolver/servers.h"
+#include "sandboxd/firewall.h"
 #include "sandboxd/plan_rules.h"
 #include "sandboxd/scratch_image.h"
 #include "sandboxd/slot.h"
@@ -47,6 +48,14 @@ StartPlan instance_plan() {
   return plan;
 }
 
+EgressPolicy policy() {
+  EgressPolicy p;
+  for (const char* text : {"203.0.113.0/24:443", "198.51.100.7", "udp/192.0.2.0/24:8000-8100"}) p.allow.push_back(*parse_egress_rule(text));
+  for (const char* text : {"203.0.113.9", "0.0.0.0/0:25", "tcp/[2001:db8::/32]:80"}) p.deny.push_back(*parse_egress_rule(text));
+  p.normalise();
+  return p;
+}
+
 StartPlan job_plan() {
   StartPlan plan = instance_plan();
   plan.kind = PlanKind::kJob;
@@ -76,7 +85,9 @@ std::vector<std::string> plan_seeds() {
   server.port = 8080;
   server.runtime_layers = 0;
   server.has_secrets = true;
-  return {instance_plan().encode(), job_plan().encode(), server.encode(), spare_of(instance_plan(), std::string(kId)).encode()};
+  StartPlan held = instance_plan();
+  held.egress = policy();
+  return {instance_plan().encode(), job_plan().encode(), server.encode(), spare_of(instance_plan(), std::string(kId)).encode(), held.encode(), spare_of(held, std::string(kId)).encode()};
 }
 
 void run_spares(std::string_view bytes) {
@@ -86,6 +97,23 @@ std::vector<std::string> spares_seeds() {
   const StartPlan spare = spare_of(instance_plan(), std::string(kId));
   return {sandbox::encode_spares({}), sandbox::encode_spares({{spare, 2}}), sandbox::encode_spares({{spare, 0}, {spare, 255}})};
 }
+
+void run_policies(std::string_view bytes) {
+  if (const auto policies = sandbox::decode_policies(bytes)) {
+    hold(sandbox::encode_policies(*policies) == bytes, "policies are not what they were decoded from");
+    for (const EgressPolicy& p : *policies) (void)sandbox::policy_rules(p, p.allow);
+  }
+}
+std::vector<std::string> policies_seeds() { return {sandbox::encode_policies({}), sandbox::encode_policies({policy()}), sandbox::encode_policies({policy(), policy()})}; }
+
+// What people write: a rule is one text, whatever was written, and covers itself.
+void run_egress_rule(std::string_view bytes) {
+  const auto rule = parse_egress_rule(bytes);
+  if (!rule) return;
+  hold(rule->text().size() <= kMaxEgressTextBytes && parse_egress_rule(rule->text()) == *rule, "a rule changes when it is told again");
+  hold(rule->covers(*rule) && rule->overlaps(*rule), "a rule that does not cover itself");
+}
+std::vector<std::string> egress_rule_seeds() { return {"203.0.113.0/24:443", "198.51.100.7", "tcp/192.0.2.0/24:8000-8100", "udp/[2001:db8::/32]:443", "::/0", "0.0.0.0/0:25"}; }
 
 // ---- messages between processes
 
@@ -104,7 +132,7 @@ std::vector<std::string> encoded(std::initializer_list<Message> messages) {
 std::vector<std::string> client_seeds() {
   using namespace sandbox;
   const std::string id(kId);
-  return encoded<ClientMessage>({Start{1}, Signal{id, SignalKind::kKill}, SetFrozen{2, id, true}, MoreSockets{3, id, 8}, List{4}, GetUsage{5, id}, KeepSpares{6}});
+  return encoded<ClientMessage>({Start{1}, Signal{id, SignalKind::kKill}, SetFrozen{2, id, true}, MoreSockets{3, id, 8}, List{4}, GetUsage{5, id}, KeepSpares{6}, KeepPolicies{7}});
 }
 std::vector<std::string> starter_seeds() {
   using namespace sandbox;
@@ -121,7 +149,10 @@ std::vector<std::string> deliver_seeds() { return encoded<sandbox::Deliver>({{st
 
 // Those that sandboxd's own roles say to each other.
 void run_roles(std::string_view bytes) {
-  if (const auto want = sandbox::decode_want(bytes)) hold(sandbox::encode_want(*want) == bytes, "a wish for slots is not what it was decoded from");
+  if (const auto want = sandbox::decode_want(bytes)) {
+    hold(sandbox::encode_want(*want) == bytes, "a wish for slots is not what it was decoded from");
+    hold(EgressPolicy::decode(want->policy).has_value(), "filler would make rules of what is no policy");
+  }
   if (const auto disk = sandbox::decode_want_scratch(bytes)) {
     hold(sandbox::encode_want_scratch(*disk) == bytes, "a wish for a disk is not what it was decoded from");
     hold(*disk >= kMinScratchDiskBytes && *disk <= kMaxScratchBytes, "filler would make a disk that no plan has");
@@ -130,13 +161,14 @@ void run_roles(std::string_view bytes) {
     hold(sandbox::encode_dead(*dead) == bytes, "a dead container is not what it was decoded from");
     hold(dead->index <= sandbox::kMaxSlotIndex && (dead->id.empty() || is_ulid(dead->id)), "reaper would remove what is no container's");
   }
-  hold(!sandbox::decode_slot(Message{std::string(bytes), {}}), "a slot without its descriptors");
+  const auto slot = sandbox::decode_slot(Message{std::string(bytes), {}});
+  hold(!slot || std::holds_alternative<sandbox::NoSlot>(*slot), "a slot without its descriptors");
 }
 std::vector<std::string> roles_seeds() {
   sandbox::Slot slot;
   slot.index = 7;
   slot.pid = 4711;
-  return {sandbox::encode_want(12), sandbox::encode_want_scratch(kMinScratchDiskBytes), sandbox::encode_dead({7, ""}), sandbox::encode_dead({0, std::string(kId)}), sandbox::encode_slot(slot), sandbox::encode_slot_error("no")};
+  return {sandbox::encode_want({12, ""}), sandbox::encode_want({64, policy().encode()}), sandbox::encode_want_scratch(kMinScratchDiskBytes), sandbox::encode_dead({7, ""}), sandbox::encode_dead({0, std::string(kId)}), sandbox::encode_slot(slot), sandbox::encode_slot_error("no", ""), sandbox::encode_slot_error("no", policy().encode())};
 }
 
 void run_secret_blob(std::string_view bytes) {
@@ -306,6 +338,8 @@ std::vector<std::string> resolv_conf_seeds() { return {"# x\nnameserver 127.0.0.
 constexpr Target kTargets[] = {
     {"plan", run_plan, plan_seeds},
     {"spares", run_spares, spares_seeds},
+    {"policies", run_policies, policies_seeds},
+    {"egress_rule", run_egress_rule, egress_rule_seeds},
     {"client_message", run_message<sandbox::decode_client>, client_seeds},
     {"starter_message", run_message<sandbox::decode_starter>, starter_seeds},
     {"layer_request", run_message<sandbox::decode_layer_request>, layer_seeds},

@@ -1,6 +1,7 @@
 """A hostile edge, or a hostile control: a client of starter that sends messages bent in every way from a fixed seed, and reads the plans that were accepted as
 CONTRACT.md and DESIGN.md say, in its own words: what sandboxd's rules let pass, and these would not, is a finding."""
 import contextlib
+import ipaddress
 import os
 import random
 import re
@@ -45,10 +46,35 @@ def read_plan(raw):
     p = {"version": r.number("I"), "id": r.bytes(26), "label": r.bytes(128), "kind": r.number("B"), "isolation": r.number("B"), "layers": r.list(16, 80), "argv": r.list(256, 16384),
          "env": r.list(400, 16384), "cwd": r.bytes(4096), "hostname": r.bytes(63), "transport": r.number("B"), "port": r.number("H"), "network": r.number("B"),
          "runtime_layers": r.number("B"), "spare": r.number("B"), "secrets": r.number("B"), "memory": r.number("Q"), "scratch": r.number("Q"), "cpu": r.number("I"),
-         "processes": r.number("I"), "files": r.number("I"), "disk": r.number("B")}
+         "processes": r.number("I"), "files": r.number("I"), "disk": r.number("B"), "egress": r.bytes(2 * (1 + 64 * 23))}
     if r.at != len(raw):
         raise ValueError("more than a plan")
     return p
+
+
+def read_rules(r):
+    rules = []
+    count = r.number("B")
+    for _ in range(count):
+        family, protocol, first, last = r.number("B"), r.number("B"), r.number("H"), r.number("H")
+        address = bytes(r.number("B") for _ in range(16 if family else 4))
+        network = ipaddress.ip_network((address, r.number("B")))  # refuses host bits
+        if family > 1 or protocol > 2 or last < first or (first == 0 and last != 0):
+            raise ValueError("rule")
+        rules.append((family, protocol, first, last, address, network))
+    covered = any(a != b and a[0] == b[0] and b[5].subnet_of(a[5]) and a[1] in (0, b[1]) and (a[2] == 0 or (0 < b[2] and a[2] <= b[2] and b[3] <= a[3])) for a in rules for b in rules)
+    keys = [(*rule[:5], rule[5].prefixlen) for rule in rules]
+    if count > 64 or covered or keys != sorted(set(keys)):
+        raise ValueError("rules")
+    return rules
+
+
+def is_policy(raw):
+    """In the one form that such a policy has; nothing at all is the internet."""
+    r = Foreign(raw)
+    with contextlib.suppress(ValueError):
+        return not raw or (len(read_rules(r)) + len(read_rules(r)) > 0 and r.at == len(raw))
+    return False
 
 
 def may_start(role, raw, fds):
@@ -59,7 +85,7 @@ def may_start(role, raw, fds):
         job = p["kind"] == 1
         names = [entry.partition(b"=")[0] for entry in p["env"]]
         rules = {
-            "version": p["version"] == 4, "id": text(p["id"], ID), "kind": p["kind"] == (1 if role == CONTROL else 0), "isolation": p["isolation"] == 0,
+            "version": p["version"] == 5, "id": text(p["id"], ID), "kind": p["kind"] == (1 if role == CONTROL else 0), "isolation": p["isolation"] == 0,
             "layers": p["layers"] and all(text(layer, DIGEST) for layer in p["layers"]), "argv": p["argv"] and p["argv"][0] and not any(b"\0" in a for a in p["argv"]),
             "env": all(b"=" in entry and not entry.startswith(b"=") and b"\0" not in entry for entry in p["env"]), "cwd": p["cwd"].startswith(b"/") and b"\0" not in p["cwd"],
             "label": b"\0" not in p["label"], "hostname": text(p["hostname"], HOSTNAME), "transport": p["transport"] == 0 if job else p["transport"] in (1, 2),
@@ -68,6 +94,7 @@ def may_start(role, raw, fds):
             "scratch": 4096 <= p["scratch"] <= 1 << 40, "cpu": 10 <= p["cpu"] <= MOST[role]["cpu"], "processes": 2 <= p["processes"] <= MOST[role]["processes"],
             "disk's size": not p["disk"] or (p["scratch"] % MB == 0 and 16 * MB <= p["scratch"] <= 4096 * MB),
             "files": 16 <= p["files"] <= MOST[role]["files"], "disk": p["disk"] <= (0 if job else 1), "descriptors": fds == 1 + p["secrets"] + 3 * job,
+            "egress": is_policy(p["egress"]) and not (p["egress"] and (job or p["network"] != 1)),
         }
         if not job:
             rules |= {"an instance's folder": p["cwd"] == b"/app", "its host name": p["hostname"] == b"i-" + p["id"][14:], "its network": p["network"] == 1, "its label": bool(p["label"]),
@@ -91,7 +118,7 @@ class Hostile:
         id_ = "".join(self.random.choice(sb.ALPHABET[:8] if n == 0 else sb.ALPHABET) for n in range(26))
         if self.role == CONTROL:
             return id_, sb.plan(id_, [self.layer], ["/app/probe", "exit", "0"], kind=1, transport=0, cwd="/")
-        more = self.random.choice([{}, {"transport": 2, "port": 8080}, {"runtime_layers": 1}, {"env": ["A=b", "C=d"]}, {"disk": True}])
+        more = self.random.choice([{}, {"transport": 2, "port": 8080}, {"runtime_layers": 1}, {"env": ["A=b", "C=d"]}, {"disk": True}, {"egress": sb.policy(["203.0.113.0/24:443"], ["203.0.113.7"])}])
         return id_, sb.plan(id_, [self.layer], ["/app/probe"], hostname="i-" + id_[14:], **more)
 
     def bend(self, raw):

@@ -21,7 +21,7 @@ BIN = pathlib.Path(os.environ.get("SKERRY_BUILD", ROOT / "build/dev")) / "bin"
 LAYER_ID_BASE = 0x70000000
 SUBNET = "10.199"  # not the one of an installed Skerry, nor of the other tests
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-START, SIGNAL, SET_FROZEN, MORE_SOCKETS, LIST, GET_USAGE, KEEP_SPARES = range(7)
+START, SIGNAL, SET_FROZEN, MORE_SOCKETS, LIST, GET_USAGE, KEEP_SPARES, KEEP_POLICIES = range(8)
 STARTED, START_FAILED, EXITED, LISTED, SOCKETS, USAGE, DONE, REFUSED = range(8)
 
 
@@ -40,9 +40,23 @@ def texts(items):
 
 
 def plan(id_, layers, argv, env=(), kind=0, transport=1, port=0, cwd="/app", label="rev", memory=64 << 20, scratch=32 << 20, cpu=1000,
-         processes=64, files=256, network=1, secrets=False, runtime_layers=0, spare=False, hostname="i-test", isolation=0, disk=False):
-    return (struct.pack("<I", 4) + text(id_) + text(label) + struct.pack("<BB", kind, isolation) + texts(layers) + texts(list(argv)) + texts(list(env)) + text(cwd)
-            + text(hostname) + struct.pack("<BHBBBB", transport, port, network, runtime_layers, int(spare), int(secrets)) + struct.pack("<QQIIIB", memory, scratch, cpu, processes, files, int(disk)))
+         processes=64, files=256, network=1, secrets=False, runtime_layers=0, spare=False, hostname="i-test", isolation=0, disk=False, egress=b""):
+    return (struct.pack("<I", 5) + text(id_) + text(label) + struct.pack("<BB", kind, isolation) + texts(layers) + texts(list(argv)) + texts(list(env)) + text(cwd)
+            + text(hostname) + struct.pack("<BHBBBB", transport, port, network, runtime_layers, int(spare), int(secrets)) + struct.pack("<QQIIIB", memory, scratch, cpu, processes, files, int(disk)) + text(egress))
+
+
+def policy(allow=(), deny=()):
+    """An egress policy, encoded; of IPv4 rules as a manifest has them, none of which covers another of its list."""
+    def rule(written):
+        protocol = {"tcp": 1, "udp": 2}.get(written.split("/")[0], 0)
+        address, _, ports = (written.split("/", 1)[1] if protocol else written).partition(":")
+        network, _, prefix = address.partition("/")
+        first, _, last = ports.partition("-")
+        return 0, protocol, int(first or 0), int(last or first or 0), socket.inet_aton(network), int(prefix or 32)
+
+    def rules(written):
+        return struct.pack("<B", len(written)) + b"".join(struct.pack("<BBHH4sB", *r) for r in sorted(map(rule, written)))
+    return rules(allow) + rules(deny) if allow or deny else b""
 
 
 F_ADD_SEALS, SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
@@ -136,7 +150,8 @@ class Client:
 class Sandbox:
     """starter, filler and reaper on folders, interfaces and groups of their own."""
 
-    def __init__(self, prefix=()):
+    def __init__(self, prefix=(), more=()):
+        self.role_options = list(more)
         self.prefix = list(prefix)  # of the commands that start the roles
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sk", dir="/tmp"))
         self.run, self.state = self.folder / "r", self.folder / "s"
@@ -152,7 +167,7 @@ class Sandbox:
 
     def options(self):
         return ["--run-dir", str(self.run), "--state-dir", str(self.state), "--tag", self.tag, "--subnet", SUBNET + ".0.0/16", "--edge-uid", "61001",
-                "--edge-gid", "61001", "--control-uid", "61002", "--control-gid", "61002"]
+                "--edge-gid", "61001", "--control-uid", "61002", "--control-gid", "61002", *self.role_options]
 
     def start(self, role):
         log = open(self.folder / (role + ".log"), "ab")
@@ -223,6 +238,14 @@ class Sandbox:
         spare = plan(new_id(), layers, options.pop("argv", ["/app/probe"]), env=env, label="spare", hostname="spare", runtime_layers=len(layers), spare=True, **options)
         fd = memfd(struct.pack("<I", 1) + text(spare) + struct.pack("<B", count))
         client.send(struct.pack("<BQ", KEEP_SPARES, 9), [fd])
+        os.close(fd)
+        return client.wait(DONE)
+
+    def keep_policies(self, *policies, client=None):
+        """Says for which policies slots are to be ready; waits until starter has taken it, not until they are."""
+        client = client or self.connect()
+        fd = memfd(struct.pack("<I", len(policies)) + b"".join(text(p) for p in policies))
+        client.send(struct.pack("<BQ", KEEP_POLICIES, 10), [fd])
         os.close(fd)
         return client.wait(DONE)
 

@@ -65,7 +65,7 @@ def test_edge_gets_no_layers_and_control_no_slots(box):
 
     def ask_slot():
         client = sb.Client(box.run / "filler.sock")
-        client.send(struct.pack("<I", 3))
+        client.send(struct.pack("<BII", 255, 3, 0))
         raw, ancillary, _, _ = client.socket.recvmsg(4096, 1024)
         return not ancillary and raw[0] == 0  # a LayerDone that is not ok
     assert as_user(CONTROL, ask_slot)
